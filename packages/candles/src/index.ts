@@ -1,0 +1,7 @@
+export * from './calendar/calendar';
+export { createCalendar } from './calendar/create-calendar';
+export { newYorkDay, newYorkMidnight, toNewYorkIso } from './calendar/new-york';
+export * from './engine/advance';
+export { type Rules, SymbolState } from './engine/state';
+export * from './indicators/indicator-state';
+export * from './needs';

@@ -1,0 +1,24 @@
+import { z } from 'zod';
+
+export const SOURCE_KINDS = ['simulator', 'alpaca', 'replay'] as const;
+export type SourceKind = (typeof SOURCE_KINDS)[number];
+
+export const FEED_STATES = ['connecting', 'live', 'backfilling', 'finished', 'failed'] as const;
+export type FeedState = (typeof FEED_STATES)[number];
+
+const instant = z.iso.datetime({ offset: true });
+
+/** What the ingestor says of its source, every few seconds and at each change. */
+export const FeedStatus = z.object({
+  kind: z.enum(SOURCE_KINDS),
+  state: z.enum(FEED_STATES),
+  /** When the last bar arrived, of whatever age, by the ingestor's wall clock; null before the first. */
+  last_bar_at: instant.nullable(),
+  /** The source's clock, that of a replay being the file's; null while it is withheld. */
+  clock: instant.nullable(),
+  /** When this was said; old news means that no ingestor is there. */
+  updated_at: instant,
+  /** Why the source failed. */
+  reason: z.string().optional(),
+});
+export type FeedStatus = z.infer<typeof FeedStatus>;

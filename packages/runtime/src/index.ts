@@ -1,0 +1,5 @@
+export * from './backoff';
+export * from './calendar-file';
+export * from './config';
+export * from './lifecycle';
+export * from './logger';

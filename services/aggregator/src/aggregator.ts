@@ -1,0 +1,126 @@
+import type { Bus } from '@candlewire/bus';
+import type { Rules } from '@candlewire/candles';
+import { type Channels, PARTITIONS } from '@candlewire/contracts';
+import { type Logger, pause } from '@candlewire/runtime';
+import type { Claim, Store } from '@candlewire/store';
+import { type AggregatorCounters, newCounters } from './counters';
+import { Fenced, Partition } from './partition';
+
+export interface AggregatorDeps {
+  readonly store: Store;
+  readonly bus: Bus;
+  readonly channels: Channels;
+  readonly epoch: string;
+  readonly rules: Rules;
+  readonly logger: Logger;
+  /** Name of this owner among all: unique to the process's life. */
+  readonly owner: string;
+  readonly partitions?: number;
+  readonly leaseMs?: number;
+  readonly beatMs?: number;
+}
+
+/** A dead owner's partitions move after at most a lease and a beat. */
+const LEASE_MS = 5_000;
+const BEAT_MS = 1_000;
+
+interface Held {
+  readonly claim: Claim;
+  readonly stop: AbortController;
+  readonly ended: Promise<void>;
+}
+
+export interface Aggregator {
+  readonly counters: AggregatorCounters;
+  /** Partitions held now. */
+  held(): number[];
+  /** Stops taking work, finishes what is held, gives the partitions back. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Owns its share of the partitions and runs them. Any number of aggregators share them: each says every second that it
+ * lives, takes what nobody holds up to its share, and gives back what is over it.
+ */
+export function createAggregator(deps: AggregatorDeps): Aggregator {
+  const { store, logger, owner, partitions = PARTITIONS, leaseMs = LEASE_MS, beatMs = BEAT_MS } = deps;
+  const counters = newCounters();
+  const held = new Map<number, Held>();
+  const stopping = new AbortController();
+
+  const fences = () => new Map([...held].map(([partition, { claim }]) => [partition, claim.fence]));
+
+  function take(claim: Claim): void {
+    const stop = new AbortController();
+    const log = logger.child({ partition: claim.partition });
+    const partition = new Partition(claim, { ...deps, logger: log, counters });
+    const ended = partition.run(stop.signal).catch(async (err) => {
+      if (err instanceof Fenced) log.warn('partition lost to another owner');
+      else if ((err as { retryable?: boolean }).retryable === true)
+        log.warn('partition stopped, to be taken over anew', { err });
+      else log.error('partition stopped, to be taken over anew', { err });
+      if (held.get(claim.partition)?.claim === claim) held.delete(claim.partition);
+      // Whoever is next need not wait for the lease; where this fails, the lease does it.
+      await store
+        .release(new Map([[claim.partition, claim.fence]]))
+        .catch((cause) => log.debug('not released', { err: cause }));
+    });
+    held.set(claim.partition, { claim, stop, ended });
+  }
+
+  async function giveBack(some: readonly Held[]): Promise<void> {
+    for (const { stop } of some) stop.abort();
+    await Promise.all(some.map(({ ended }) => ended));
+    // Deleted after the end, so that no beat takes the same partition twice.
+    for (const { claim } of some) if (held.get(claim.partition)?.claim === claim) held.delete(claim.partition);
+    await store.release(new Map(some.map(({ claim }) => [claim.partition, claim.fence])));
+  }
+
+  async function beat(): Promise<void> {
+    const alive = await store.beat(owner, leaseMs, fences());
+    for (const [partition, { stop, claim }] of held) {
+      if (alive.held.includes(partition)) continue;
+      logger.warn('partition lost to another owner', { partition, fence: claim.fence });
+      stop.abort();
+      held.delete(partition);
+    }
+    const share = Math.ceil(partitions / alive.owners);
+    if (held.size > share) await giveBack([...held.values()].slice(share));
+    else if (held.size < share) {
+      const claims = await store.claim(owner, leaseMs, share - held.size);
+      for (const claim of claims) take(claim);
+      if (claims.length > 0)
+        logger.info('partitions taken over', {
+          partitions: claims.map(({ partition }) => partition),
+          owners: alive.owners,
+        });
+    }
+  }
+
+  async function live(): Promise<void> {
+    let lost = false;
+    while (!stopping.signal.aborted) {
+      try {
+        await beat();
+        if (lost) logger.info('store is back');
+        lost = false;
+      } catch (err) {
+        if (!lost) logger.warn('store is away', { err });
+        lost = true;
+      }
+      await pause(beatMs, stopping.signal);
+    }
+  }
+  const living = live();
+
+  return {
+    counters,
+    held: () => [...held.keys()].sort((a, b) => a - b),
+    stop: async () => {
+      stopping.abort();
+      await living;
+      await giveBack([...held.values()]);
+      await store.leave(owner);
+    },
+  };
+}

@@ -1,0 +1,12 @@
+import { busConfig } from '@candlewire/bus';
+import { runtimeConfig, whole } from '@candlewire/runtime';
+import { storeConfig } from '@candlewire/store';
+
+export const aggregatorConfig = {
+  ...runtimeConfig,
+  DATABASE_URL: storeConfig.DATABASE_URL.unwrap(),
+  REDIS_URL: busConfig.REDIS_URL.unwrap(),
+  REDIS_PREFIX: busConfig.REDIS_PREFIX,
+  /** How long after its end a candle waits for updates of its last minute before it is final. */
+  FINAL_GRACE_MS: whole(0, 3_600_000).default(35_000),
+};

@@ -1,0 +1,90 @@
+import { randomUUID } from 'node:crypto';
+import { hostname } from 'node:os';
+import { connectBus } from '@candlewire/bus';
+import { channelsOf, PARTITIONS } from '@candlewire/contracts';
+import {
+  ConfigError,
+  type Env,
+  type Logger,
+  loadCalendar,
+  parseConfig,
+  type Running,
+  retry,
+} from '@candlewire/runtime';
+import { connectStore, migrate } from '@candlewire/store';
+import { createAggregator } from './aggregator';
+import { aggregatorConfig } from './config';
+
+export { type Aggregator, type AggregatorDeps, createAggregator } from './aggregator';
+export { aggregatorConfig } from './config';
+
+/**
+ * Starts an aggregator: waits for the store and for the ingestor that names its source, then owns its share of the
+ * partitions.
+ * @throws ConfigError naming all that is wrong with the environment
+ */
+export async function startAggregator(env: Env, logger: Logger): Promise<Running> {
+  const config = parseConfig(aggregatorConfig, env);
+  loadCalendar('nyse', config.CALENDAR_FILE);
+
+  const stopping = new AbortController();
+  const store = connectStore({ url: config.DATABASE_URL, logger });
+  const bus = connectBus({ url: config.REDIS_URL, prefix: config.REDIS_PREFIX, logger });
+  let running: ReturnType<typeof createAggregator> | null = null;
+
+  const start = async () => {
+    const waiting = (event: string) => (err: unknown, attempt: number) => {
+      if (attempt === 1) logger.warn(event, { err });
+    };
+    const { signal } = stopping;
+    await retry(() => migrate(config.DATABASE_URL), { signal, onFailure: waiting('waiting for postgres') });
+    const identity = await retry(
+      async () => {
+        const found = await store.identity();
+        if (found === null) throw new Error('no ingestor has named its source yet');
+        return found;
+      },
+      { signal, maxMs: 1_000, onFailure: waiting('waiting for the store to be named') },
+    );
+    if (identity.partitions !== PARTITIONS) {
+      throw new ConfigError([
+        `DATABASE_URL: this store has ${identity.partitions} partitions, this version ${PARTITIONS}`,
+      ]);
+    }
+    const calendar = loadCalendar(identity.calendar, config.CALENDAR_FILE);
+    if (calendar.lastYear !== null && new Date().getUTCFullYear() > calendar.lastYear) {
+      logger.warn('calendar table has ended: holidays are unknown', { lastYear: calendar.lastYear });
+    }
+    running = createAggregator({
+      store,
+      bus,
+      channels: channelsOf(config.REDIS_PREFIX),
+      epoch: identity.epoch,
+      rules: { calendar, graceMs: config.FINAL_GRACE_MS },
+      logger,
+      owner: `${hostname()}:${process.pid}:${randomUUID().slice(0, 8)}`,
+    });
+  };
+  // In the background: a service must be told to stop, or stand beside others, while it still waits for its store.
+  const started = start();
+  const done = new Promise<never>((_, reject) => {
+    started.catch((err) => {
+      if (!stopping.signal.aborted) reject(err);
+    });
+  });
+
+  return {
+    done,
+    shutdown: [
+      {
+        name: 'aggregator: finish and give back partitions',
+        run: async () => {
+          stopping.abort();
+          await started.catch(() => {});
+          await running?.stop();
+        },
+      },
+      { name: 'aggregator: close', run: async () => void (await Promise.all([store.close(), bus.close()])) },
+    ],
+  };
+}
