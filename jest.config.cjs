@@ -16,6 +16,7 @@ module.exports = {
   },
   globalSetup: '<rootDir>/tests/setup/global-setup.cjs',
   globalTeardown: '<rootDir>/tests/setup/global-teardown.cjs',
+  reporters: ['<rootDir>/tests/setup/skips-reporter.cjs', 'default'],
   testTimeout: 60_000,
   maxWorkers: 2,
 };

@@ -12,9 +12,14 @@ export interface JournalEntry {
   readonly bars: readonly Bar[];
 }
 
-/** Entry as text. Hot. */
+/** Entry as text. */
 export function encodeEntry(entry: JournalEntry): string {
-  return `{"clock":${entry.clock},"bars":[${entry.bars.map(encodeBar).join(',')}]}`;
+  return encodeEntryOf(entry.clock, entry.bars.map(encodeBar));
+}
+
+/** Entry of bars that are text already ({@link encodeBar}): a bar that is published as well is encoded once. Hot. */
+export function encodeEntryOf(clock: number | null, encodedBars: readonly string[]): string {
+  return `{"clock":${clock},"bars":[${encodedBars.join(',')}]}`;
 }
 
 /**

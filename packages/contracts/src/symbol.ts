@@ -1,13 +1,13 @@
-const SYMBOL = /^[A-Z][A-Z0-9.]{0,14}$/;
+const ANY_CASE = /^[A-Za-z][A-Za-z0-9.]{0,14}$/;
 
 /** What a symbol may look like, for messages to people. */
 export const SYMBOL_RULE = 'a letter followed by at most 14 letters, digits or dots';
 
 /** The symbol in upper case, or null where `value` cannot be one. */
 export function parseSymbol(value: unknown): string | null {
-  if (typeof value !== 'string') return null;
-  const symbol = value.toUpperCase();
-  return SYMBOL.test(symbol) ? symbol : null;
+  // Letters of other alphabets may become ASCII when raised ('ſ' an S), so they are refused before.
+  if (typeof value !== 'string' || !ANY_CASE.test(value)) return null;
+  return value.toUpperCase();
 }
 
 /** How many slices the symbols are dealt into; written into the store at its making, never changed after. */

@@ -27,7 +27,8 @@ export function parseInstant(value: string): number | null {
   const ms = Date.UTC(Number(year), Number(month) - 1, Number(day), Number(hour), Number(minute), Number(second));
   // Date.UTC takes years 0 to 99 for 1900 to 1999; nobody traded then.
   if (Number(year) < 1000) return null;
-  return ms - offset + (fraction ? Math.floor(Number(fraction) * 1000) : 0);
+  // Digits and not arithmetic: `.9999999999999999999` is the double 1.
+  return ms - offset + (fraction ? Number(fraction.slice(1, 4).padEnd(3, '0')) : 0);
 }
 
 /** Whether `YYYY-MM-DD` names a day that exists. */

@@ -1,5 +1,3 @@
-import { setTimeout as sleepFor } from 'node:timers/promises';
-
 /**
  * Delay before retry number `attempt` (from 1): 100 ms doubling up to `maxMs`, half of it random so that many processes
  * that lost the same server do not come back in step. With the default: about 0.1 0.2 0.4 0.8 1.6 3.2 5 5 … s.
@@ -10,12 +8,17 @@ export function backoffMs(attempt: number, maxMs = 5_000): number {
 }
 
 /** Resolves after `ms`, at once where `signal` is aborted: the caller looks at the signal, nothing is thrown. */
-export async function pause(ms: number, signal?: AbortSignal): Promise<void> {
-  try {
-    await sleepFor(ms, undefined, signal ? { signal } : {});
-  } catch {
-    // Aborted: that is what the signal is for.
-  }
+export function pause(ms: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal?.aborted) return resolve();
+    const end = () => {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', end);
+      resolve();
+    };
+    const timer = setTimeout(end, ms);
+    signal?.addEventListener('abort', end);
+  });
 }
 
 /**

@@ -33,12 +33,16 @@ export class ConfigError extends Error {
  * @throws ConfigError naming each variable that is wrong; values are never repeated, for they may be secret
  */
 export function parseConfig<Shape extends z.ZodRawShape>(shape: Shape, env: Env): z.infer<z.ZodObject<Shape>> {
-  const given = Object.fromEntries(
-    Object.keys(shape).map((name) => [name, env[name] === '' ? undefined : env[name]?.trim()]),
-  );
+  const given = Object.fromEntries(Object.keys(shape).map((name) => [name, env[name]?.trim() || undefined]));
   const result = z.object(shape).safeParse(given);
   if (result.success) return result.data;
-  throw new ConfigError(result.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`));
+  throw new ConfigError(
+    result.error.issues.map((issue) => {
+      const name = issue.path.join('.');
+      const isMissing = issue.code === 'invalid_type' && given[name] === undefined;
+      return `${name}: ${isMissing ? 'must be set' : issue.message}`;
+    }),
+  );
 }
 
 /** A whole number between two bounds, e.g. `PORT: whole(1, 65535).default(8000)`. */

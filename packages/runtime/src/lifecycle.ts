@@ -10,6 +10,8 @@ export interface Phase {
 }
 
 const PHASE_DEADLINE_MS = 10_000;
+/** npm passes on the Ctrl-C that the terminal has sent already: what follows so soon is the same wish, no second one. */
+const SAME_SIGNAL_MS = 1_000;
 
 /** Runs every phase in order, whatever the others do. Resolves with true where all went well. */
 export async function runPhases(phases: readonly Phase[], logger: Logger): Promise<boolean> {
@@ -52,10 +54,11 @@ export async function runMain(logger: () => Logger, start: () => Promise<Running
   const stopped = new Promise<string>((resolve) => {
     stop = resolve;
   });
-  let signals = 0;
+  let signalledAt: number | null = null;
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     process.on(signal, () => {
-      if (++signals > 1) process.exit(130);
+      signalledAt ??= Date.now();
+      if (Date.now() - signalledAt > SAME_SIGNAL_MS) process.exit(130);
       stop(signal);
     });
   }

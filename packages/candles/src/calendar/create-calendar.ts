@@ -21,6 +21,8 @@ interface Day {
 
 type SessionOf = (dayNumber: number, from: number, to: number) => Day;
 
+/** About 200 bytes each; when there are as many, all are forgotten. */
+const DAYS_KEPT_MAX = 1_000;
 const PRE_FROM_MINUTE = 4 * 60;
 /** The post session follows the close, however early that is. */
 const POST_MINUTES = 4 * 60;
@@ -62,6 +64,8 @@ function exchangeDay({ closes }: SessionTable, dayNumber: number, from: number, 
 class DayCalendar implements MarketCalendar {
   /** The day of the last question: bars come in time order, so nearly every question is about the same one. */
   private day: Day = alwaysOpen(0, 0, 0);
+  /** Days asked for before, by number: the symbols of a backfill stand at different dates. */
+  private readonly days = new Map<number, Day>();
 
   constructor(
     readonly kind: CalendarKind,
@@ -93,10 +97,16 @@ class DayCalendar implements MarketCalendar {
 
   private dayOf(ms: number): Day {
     const { day } = this;
-    return ms >= day.from && ms < day.to ? day : (this.day = this.makeDay(dayNumberOf(ms)));
+    return ms >= day.from && ms < day.to ? day : (this.day = this.dayNumbered(dayNumberOf(ms)));
   }
 
-  private makeDay(dayNumber: number): Day {
-    return this.sessionOf(dayNumber, newYorkTime(dayNumber, 0), newYorkTime(dayNumber + 1, 0));
+  private dayNumbered(dayNumber: number): Day {
+    let day = this.days.get(dayNumber);
+    if (day === undefined) {
+      if (this.days.size === DAYS_KEPT_MAX) this.days.clear();
+      day = this.sessionOf(dayNumber, newYorkTime(dayNumber, 0), newYorkTime(dayNumber + 1, 0));
+      this.days.set(dayNumber, day);
+    }
+    return day;
   }
 }

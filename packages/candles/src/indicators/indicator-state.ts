@@ -25,7 +25,7 @@ const BUFFER_LENGTH = CLOSES_MAX + 80;
 const PERIOD = 14;
 
 /**
- * Everything that the indicators of the next candle start from; about 3 KB, whatever the number of candles.
+ * Everything that the indicators of the next candle start from; about 2.5 KB, whatever the number of candles.
  *
  * The formulas are TA-Lib's: https://ta-lib.org/functions/ (SMA, RSI, ATR), without its threshold that calls averages
  * below 1e-14 (older versions: 1e-8) zero.

@@ -1,0 +1,99 @@
+/** One message on a channel. */
+export interface Message {
+  readonly channel: string;
+  readonly text: string;
+}
+
+/** Publish and subscribe, last values, and the journal: all that the services say to each other. */
+export interface Bus {
+  /** What carries it, for banners and health: `redis`. */
+  readonly kind: 'redis';
+  readonly journal: Journal;
+  /**
+   * Publishes in order, in one round trip. Resolves when the bus has taken all of them; at most once delivery: whoever
+   * is not subscribed at that moment never sees them. Rejects while the bus is away; the caller decides on a retry.
+   */
+  publish(messages: readonly Message[]): Promise<void>;
+  /**
+   * Calls `listener` with each message on `channel`, from the moment this resolves until the returned function was called.
+   * Several listeners of one channel share one subscription; subscribe and unsubscribe of a channel never overtake each
+   * other. Waits while the bus is away, and comes back by itself: messages of the meantime are lost, {@link onReconnect} tells.
+   */
+  subscribe(channel: string, listener: (text: string) => void): Promise<() => Promise<void>>;
+  /** Publishes and keeps the message as the channel's last value. */
+  keep(message: Message): Promise<void>;
+  /** The last value kept on a channel, or null. */
+  kept(channel: string): Promise<string | null>;
+  /** Calls `listener` whenever subscriptions are in force again after the connection was lost. */
+  onReconnect(listener: () => void): void;
+  /** Answers within `timeoutMs` (default 1000): true if the bus can be spoken to now. */
+  ping(timeoutMs?: number): Promise<boolean>;
+  close(): Promise<void>;
+}
+
+/** A journal's identity and length, as somebody knew them. */
+export interface JournalHead {
+  /** Random; another one means that the journal is another: Redis was emptied or lost entries that it had taken. */
+  readonly id: string;
+  /** Number of the last entry; 0 while there is none. */
+  readonly last: number;
+}
+
+export interface Append {
+  readonly partition: number;
+  /** The head as the appender knows it. */
+  readonly known: JournalHead;
+  readonly text: string;
+  /** Bars in the entry; counted for back-pressure. */
+  readonly bars: number;
+}
+
+export interface Appended {
+  readonly head: JournalHead;
+  /** Bars appended and not yet consumed by the partition's owner. */
+  readonly waiting: number;
+}
+
+export interface ReadEntry {
+  /** 1, 2, 3 … without holes. */
+  readonly number: number;
+  /** Bars in the journal up to and including this entry. */
+  readonly barsTotal: number;
+  readonly text: string;
+}
+
+export interface ReadResult {
+  readonly head: JournalHead;
+  /** Ascending, each number one more than the one before; the first is `after.last + 1`, or 1-based from what is left in a new journal. */
+  readonly entries: readonly ReadEntry[];
+}
+
+/**
+ * The ordered input of each partition. An append is acknowledged once Redis holds the entry; entries stay until their
+ * consumer has said so and for a while after.
+ */
+export interface Journal {
+  /** Heads of all partitions, made where there is none. */
+  open(partitions: number): Promise<JournalHead[]>;
+  /**
+   * Appends entries, each to its partition and in order, and publishes `alongside`, in one round trip.
+   *
+   * Where a journal is not the one that the appender knows (its id differs, or it is shorter than `known.last`, which
+   * means that Redis lost acknowledged entries: it then gets a new id), nothing is appended to it and the result's head
+   * has an id other than `known.id`. Bars are published all the same.
+   */
+  append(appends: readonly Append[], alongside?: readonly Message[]): Promise<Appended[]>;
+  /**
+   * Entries after `after`, at most `entriesMax`. `after.id` other than the journal's: entries from the oldest that is
+   * left, and the result's head says which journal it is. A journal that is shorter than `after.last`, or whose next
+   * entry was trimmed away, has lost something: it gets a new id, so that both ends notice, and is read from its oldest
+   * entry.
+   */
+  read(partition: number, after: JournalHead, entriesMax: number): Promise<ReadResult>;
+  /** The owner has committed everything up to this entry; older entries may go. A stale `id` is ignored. */
+  consumed(partition: number, id: string, entry: ReadEntry): Promise<void>;
+  /** Bars waiting in each partition, for a source that pauses. */
+  waiting(partitions: number): Promise<number[]>;
+  /** Calls `listener` when something was appended to the partition. May be lost with the connection: look from time to time as well. */
+  onAppend(partition: number, listener: () => void): Promise<() => Promise<void>>;
+}

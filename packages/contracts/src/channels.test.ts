@@ -1,0 +1,18 @@
+import { channelsOf } from './channels';
+
+test('channels have the names that the contract promises', () => {
+  const channels = channelsOf();
+  expect(channels.bars('AAPL')).toBe('md:v1:bars:AAPL');
+  expect(channels.candles('5m', 'BRK.B')).toBe('md:v1:candles:5m:BRK.B');
+  expect(channels.prices('AAPL')).toBe('md:v1:prices:AAPL');
+  expect(channels.feedStatus).toBe('md:v1:status:feed');
+  expect(channels.journal(15)).toBe('md:v1:journal:15');
+  expect(channels.journalHead(15)).toBe('md:v1:journal:15:head');
+});
+
+test('another prefix moves all of them', () => {
+  const { bars, candles, prices, feedStatus, journal, journalHead } = channelsOf('staging:md');
+  const names = [bars('A'), candles('1m', 'A'), prices('A'), feedStatus, journal(0), journalHead(0)];
+  for (const name of names) expect(name).toMatch(/^staging:md:/);
+  expect(new Set(names).size).toBe(names.length);
+});

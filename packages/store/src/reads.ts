@@ -1,0 +1,78 @@
+import type { Interval } from '@candlewire/contracts';
+import { CANDLE_JSON, msOf, toTimestamp } from './candle-rows';
+import type { Database, Statement } from './connect';
+import type { Store } from './store';
+
+/** SQL: the state of the series ($1, $2) that goes with candles of the same statement, hence of the same snapshot. */
+const SERIES_STATE = `
+  coalesce((select store.epoch from store where store.one), ''),
+  coalesce((select series.seq from series where series.symbol = $1 and series.interval = $2), 0)`;
+
+/** One candle more than the page is read, the `next`. Numbered in the direction of the walk, joined ascending. */
+const pageOf = (walk: 'asc' | 'desc', join: 'asc' | 'desc') => `
+  select ${SERIES_STATE},
+    coalesce(string_agg(page.json, ',' order by page.n ${join}) filter (where page.n <= $5), ''),
+    count(*) filter (where page.n <= $5),
+    ${msOf('max(page.ts) filter (where page.n > $5)')}
+  from (
+    select ${CANDLE_JSON} as json, c.ts, row_number() over (order by c.ts ${walk}) as n
+    from candles c
+    where c.symbol = $1 and c.interval = $2 and c.ts >= $3 and c.ts <= $4
+    order by c.ts ${walk} limit $5::int + 1
+  ) page`;
+
+export const PAGE = {
+  back: { name: 'page_back', text: pageOf('desc', 'desc') },
+  forward: { name: 'page_forward', text: pageOf('asc', 'asc') },
+} satisfies Record<string, Statement>;
+
+/** Candle texts hold no line break, so that one can part them: rows of their own cost Node three times as much. */
+export const CHANGES: Statement = {
+  name: 'changes',
+  text: `
+    select ${SERIES_STATE}, array_agg(page.seq::float8 order by page.seq), string_agg(page.json, E'\\n' order by page.seq)
+    from (
+      select c.seq, ${CANDLE_JSON} as json
+      from candles c
+      where c.symbol = $1 and c.interval = $2 and c.seq > $3
+      order by c.seq limit $4
+    ) page`,
+};
+
+const HEAD: Statement = {
+  name: 'head',
+  text: 'select store.epoch, series.seq from series, store where series.symbol = $1 and series.interval = $2',
+};
+
+const HEADS: Statement = { name: 'heads', text: 'select symbol, interval, seq from series order by symbol, interval' };
+
+/** What gateways serve: JSON made in Postgres, so that the one event loop of a gateway only passes text on. */
+export function reads(db: Database): Pick<Store, 'candles' | 'changes' | 'head' | 'heads'> {
+  return {
+    async candles({ symbol, interval, direction, from, to, limit }) {
+      type Row = [epoch: string, seq: number, candlesJson: string, count: number, next: number | null];
+      const values = [symbol, interval, toTimestamp(from ?? -Infinity), toTimestamp(to ?? Infinity), limit];
+      const [row] = await db.run<Row>(PAGE[direction], values);
+      const [epoch, seq, candlesJson, count, next] = row!;
+      return { epoch, seq, candlesJson, count, next };
+    },
+
+    async changes({ symbol, interval, after, limit }) {
+      type Row = [epoch: string, seq: number, seqs: number[] | null, candles: string | null];
+      const [row] = await db.run<Row>(CHANGES, [symbol, interval, after, limit]);
+      const [epoch, seq, seqs, candles] = row!;
+      const texts = candles?.split('\n') ?? [];
+      return { epoch, seq, changes: texts.map((candleJson, i) => ({ seq: seqs![i]!, candleJson })) };
+    },
+
+    async head(symbol, interval) {
+      const [row] = await db.run<[epoch: string, seq: number]>(HEAD, [symbol, interval]);
+      return row ? { epoch: row[0], seq: row[1] } : null;
+    },
+
+    async heads() {
+      const rows = await db.run<[string, Interval, number]>(HEADS);
+      return rows.map(([symbol, interval, seq]) => ({ symbol, interval, seq }));
+    },
+  };
+}

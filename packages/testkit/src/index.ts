@@ -1,0 +1,5 @@
+export { freePort } from '@candlewire/embedded';
+export * from './bars';
+export * from './servers';
+export * from './service';
+export * from './wait-for';

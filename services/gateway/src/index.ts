@@ -1,0 +1,3 @@
+export { gatewayConfig } from './config';
+export { createGateway, type Gateway, type GatewayDeps } from './gateway';
+export { checkGateway, startGateway } from './start';

@@ -1,0 +1,87 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { checkIngestorConfig, parseIngestorConfig } from './config';
+
+const folder = mkdtempSync(join(tmpdir(), 'config-'));
+const file = join(folder, 'bars.csv');
+writeFileSync(file, '');
+afterAll(() => rmSync(folder, { recursive: true }));
+
+const servers = { DATABASE_URL: 'postgres://localhost/x', REDIS_URL: 'redis://localhost' };
+const replay = { ...servers, SOURCE: 'replay', REPLAY_FILE: file };
+
+test('a replay needs its file and the servers, everything else has a default', () => {
+  expect(checkIngestorConfig(replay)).toEqual([]);
+  expect(parseIngestorConfig(replay)).toEqual({
+    ...replay,
+    REPLAY_SPEED: 1,
+    FINAL_GRACE_MS: 35_000,
+    LOG_LEVEL: 'info',
+    REDIS_PREFIX: 'md:v1',
+  });
+});
+
+test.each([
+  ['1', 1],
+  ['0.25', 0.25],
+  ['.5', 0.5],
+  ['600', 600],
+  ['max', Number.POSITIVE_INFINITY],
+])('REPLAY_SPEED %s is a factor', (value, factor) => {
+  expect(parseIngestorConfig({ ...replay, REPLAY_SPEED: value }).REPLAY_SPEED).toBe(factor);
+});
+
+test.each(['0', '-1', 'fast', '1x', 'Infinity', '1e3', '.'])('REPLAY_SPEED %s is refused', (value) => {
+  expect(checkIngestorConfig({ ...replay, REPLAY_SPEED: value })).toEqual([
+    'REPLAY_SPEED: must be a positive number or max',
+  ]);
+});
+
+test('symbols are raised to upper case and blanks around them go', () => {
+  expect(parseIngestorConfig({ ...replay, SYMBOLS: 'aapl, BRK.B' }).SYMBOLS).toEqual(['AAPL', 'BRK.B']);
+});
+
+test.each(['simulator', 'alpaca', ''])('SOURCE %p is not part of this version', (SOURCE) => {
+  expect(checkIngestorConfig({ ...servers, SOURCE })).toEqual([
+    `SOURCE: ${SOURCE || 'simulator'} is not part of this version; set SOURCE=replay and REPLAY_FILE`,
+  ]);
+});
+
+test.each([
+  ['missing', undefined, 'REPLAY_FILE: must be set for SOURCE=replay'],
+  ['not there', join(folder, 'none'), 'REPLAY_FILE: cannot be read (ENOENT)'],
+  ['a folder', folder, 'REPLAY_FILE: is not a file'],
+])('a REPLAY_FILE that is %s is refused', (_, REPLAY_FILE, problem) => {
+  expect(checkIngestorConfig({ ...servers, SOURCE: 'replay', REPLAY_FILE })).toEqual([problem]);
+});
+
+test('all problems are told together, each once, without the values', () => {
+  const env = {
+    SOURCE: 'replay',
+    REPLAY_SPEED: 'secret1',
+    SYMBOLS: 'AAPL,secret-2',
+    FINAL_GRACE_MS: '-1',
+    LOG_LEVEL: 'secret3',
+    DATABASE_URL: 'http://secret4',
+    CALENDAR_FILE: join(folder, 'none'),
+  };
+  expect(() => parseIngestorConfig(env)).toThrow(
+    expect.objectContaining({
+      problems: [
+        'LOG_LEVEL: must be one of error, warn, info, debug',
+        'REDIS_URL: must be set',
+        expect.stringMatching(/^DATABASE_URL: must be an address/),
+        'SYMBOLS: must be symbols with commas between them, each a letter followed by at most 14 letters, digits or dots',
+        'REPLAY_SPEED: must be a positive number or max',
+        'FINAL_GRACE_MS: must be a whole number from 0 to 3600000',
+        'REPLAY_FILE: must be set for SOURCE=replay',
+        expect.stringMatching(/^CALENDAR_FILE: ENOENT/),
+      ],
+    }),
+  );
+});
+
+test('an unknown source is told as such', () => {
+  expect(checkIngestorConfig({ SOURCE: 'kraken' })).toEqual(['SOURCE: must be one of simulator, alpaca, replay']);
+});

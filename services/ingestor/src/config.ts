@@ -1,0 +1,89 @@
+import { accessSync, constants, statSync } from 'node:fs';
+import { busConfig } from '@candlewire/bus';
+import { parseSymbol, SOURCE_KINDS, SYMBOL_RULE } from '@candlewire/contracts';
+import { ConfigError, type Env, loadCalendar, oneOf, parseConfig, runtimeConfig, whole } from '@candlewire/runtime';
+import { storeConfig } from '@candlewire/store';
+import { z } from 'zod';
+
+const GRACE_MAX_MS = 3_600_000;
+
+const speed = z
+  .string()
+  .transform((value) => (value === 'max' ? Number.POSITIVE_INFINITY : /^\d*\.?\d+$/.test(value) ? Number(value) : 0))
+  .refine((factor) => factor > 0, 'must be a positive number or max');
+
+const symbols = z
+  .string()
+  .transform((value) => value.split(',').map((symbol) => parseSymbol(symbol.trim())))
+  .refine((list): list is string[] => list.every((symbol) => symbol !== null), {
+    error: `must be symbols with commas between them, each ${SYMBOL_RULE}`,
+  });
+
+/** What an ingestor reads from its environment. */
+export const ingestorConfig = {
+  ...runtimeConfig,
+  ...busConfig,
+  ...storeConfig,
+  SOURCE: oneOf(SOURCE_KINDS).default('simulator'),
+  /** Registered at start, where the source asks for symbols; a replay delivers what its file holds. */
+  SYMBOLS: symbols.optional(),
+  REPLAY_FILE: z.string().optional(),
+  /** Factor of the time between deliveries; Infinity for `max`. */
+  REPLAY_SPEED: speed.default(1),
+  FINAL_GRACE_MS: whole(0, GRACE_MAX_MS).default(35_000),
+};
+
+/** What one needs that brings no servers of its own. */
+const serviceConfig = {
+  ...ingestorConfig,
+  DATABASE_URL: storeConfig.DATABASE_URL.unwrap(),
+  REDIS_URL: busConfig.REDIS_URL.unwrap(),
+};
+
+/**
+ * Everything that is wrong with an ingestor's configuration; empty where all is well. DATABASE_URL and REDIS_URL may be
+ * missing: whoever starts the ingestor may bring its own.
+ */
+export function checkIngestorConfig(env: Env): string[] {
+  return problemsIn(ingestorConfig, env);
+}
+
+/** @throws ConfigError with all that is wrong, missing servers included */
+export function parseIngestorConfig(env: Env) {
+  const problems = problemsIn(serviceConfig, env);
+  if (problems.length > 0) throw new ConfigError(problems);
+  return parseConfig(serviceConfig, env);
+}
+
+function problemsIn(shape: typeof ingestorConfig | typeof serviceConfig, env: Env): string[] {
+  const problems = problemsOf(() => parseConfig(shape, env));
+  const given = (name: string) => env[name]?.trim() || undefined;
+  const source = given('SOURCE') ?? 'simulator';
+  if (source === 'replay') problems.push(...replayProblems(given('REPLAY_FILE')));
+  else if (!problems.some((problem) => problem.startsWith('SOURCE:'))) {
+    problems.push(`SOURCE: ${source} is not part of this version; set SOURCE=replay and REPLAY_FILE`);
+  }
+  const calendarFile = given('CALENDAR_FILE');
+  if (calendarFile !== undefined) problems.push(...problemsOf(() => loadCalendar('nyse', calendarFile)));
+  return problems;
+}
+
+function replayProblems(file: string | undefined): string[] {
+  if (file === undefined) return ['REPLAY_FILE: must be set for SOURCE=replay'];
+  try {
+    accessSync(file, constants.R_OK);
+    return statSync(file).isFile() ? [] : ['REPLAY_FILE: is not a file'];
+  } catch (err) {
+    return [`REPLAY_FILE: cannot be read (${(err as NodeJS.ErrnoException).code})`];
+  }
+}
+
+function problemsOf(act: () => unknown): string[] {
+  try {
+    act();
+    return [];
+  } catch (err) {
+    if (err instanceof ConfigError) return [...err.problems];
+    throw err;
+  }
+}

@@ -1,0 +1,209 @@
+import { type Append, BusUnavailable, type Journal, type JournalHead, type Message } from '@candlewire/bus';
+import {
+  type Channels,
+  ENTRY_BARS_MAX,
+  encodeBar,
+  encodeEntryOf,
+  PARTITIONS,
+  partitionOf,
+} from '@candlewire/contracts';
+import { boundedLog, type Logger, retry } from '@candlewire/runtime';
+import type { Delivery } from './sources/source';
+import type { Time } from './time';
+
+/** Bars that may wait for a partition's owner before the source is paused: they all lie in Redis's memory. */
+export const WAITING_BARS_MAX = 50_000;
+/** A partition that got no bars for so long is told the clock alone, at most once in such a time. */
+const QUIET_MS = 1_000;
+/** How often the journals are looked at while nothing is appended. */
+const HEADS_CHECK_MS = 2_000;
+const ROOM_POLL_MS = 100;
+/** A pause is ordinary in a fast replay; one of this length means that nobody consumes. */
+const ROOM_WARN_MS = 10_000;
+
+export interface JournalWriterOptions {
+  readonly journal: Journal;
+  readonly channels: Channels;
+  readonly time: Time;
+  readonly logger: Logger;
+}
+
+/**
+ * The ingestor's end of the journals. Nothing here gives up while the bus is away: it retries, with backoff, until the
+ * signal is aborted (and throws then). An append that is tried again may stand in a journal twice, which changes nothing.
+ * What the bus refuses for good is thrown.
+ */
+export interface JournalWriter {
+  /** Bars and entries appended so far. */
+  readonly appended: { readonly bars: number; readonly entries: number };
+  /** Takes the journals as they are now, and all that was known of clocks as unsaid: before a source begins. */
+  open(signal: AbortSignal): Promise<void>;
+  /** Waits until no partition has more bars waiting than it may. */
+  room(signal: AbortSignal): Promise<void>;
+  /**
+   * Appends and publishes a delivery. Where it says that the source has finished, every partition hears its clock.
+   * @returns false where a journal turned out to be another one: what went to it before is lost
+   */
+  write(delivery: Delivery, signal: AbortSignal): Promise<boolean>;
+  /** To be called about twice a second: tells quiet partitions the clock, and looks at the journals. Returns as {@link write}. */
+  tick(signal: AbortSignal): Promise<boolean>;
+}
+
+interface Partition {
+  readonly number: number;
+  head: JournalHead | null;
+  /** Bars not yet consumed, as of the last answer. */
+  waiting: number;
+  /** Whether this process ever sent it bars. */
+  served: boolean;
+  /** The last clock that it was told. */
+  clock: number;
+  toldAt: number;
+}
+
+export function createJournalWriter({ journal, channels, time, logger }: JournalWriterOptions): JournalWriter {
+  const partitions = Array.from({ length: PARTITIONS }, (_, number): Partition => {
+    return {
+      number,
+      head: null,
+      waiting: 0,
+      served: false,
+      clock: Number.NEGATIVE_INFINITY,
+      toldAt: Number.NEGATIVE_INFINITY,
+    };
+  });
+  const appended = { bars: 0, entries: 0 };
+  const logAway = boundedLog(logger, 'the bus is away');
+  let clock: number | null = null;
+  let lookedAt = time.now();
+
+  function persist<T>(act: () => Promise<T>, signal: AbortSignal): Promise<T> {
+    const onFailure = (err: unknown, attempt: number) => {
+      if (!(err instanceof BusUnavailable)) throw err;
+      logAway({ err, attempt });
+    };
+    return retry(act, { signal, onFailure });
+  }
+
+  /** Adopts the journals' heads; false where one is another than it was. */
+  async function look(signal: AbortSignal): Promise<boolean> {
+    const heads = await persist(() => journal.open(PARTITIONS), signal);
+    lookedAt = time.now();
+    let same = true;
+    const shorter: Append[] = [];
+    for (const partition of partitions) {
+      const head = heads[partition.number]!;
+      const known = partition.head;
+      if (known !== null && head.id === known.id && head.last < known.last) {
+        // Redis came back with less than it had taken. An append that says what is known gives the journal a new id,
+        // so that its reader does not take new entries for ones that it has had.
+        shorter.push({ partition: partition.number, known, text: encodeEntryOf(null, []), bars: 0 });
+        continue;
+      }
+      if (known !== null && head.id !== known.id) same = false;
+      partition.head = head;
+    }
+    return (await append(shorter, [], signal)) && same;
+  }
+
+  async function append(
+    appends: readonly Append[],
+    alongside: readonly Message[],
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    if (appends.length === 0) return true;
+    const results = await persist(() => journal.append(appends, alongside), signal);
+    lookedAt = time.now();
+    let same = true;
+    for (const [index, { head, waiting }] of results.entries()) {
+      const { partition: number, known, bars } = appends[index]!;
+      const partition = partitions[number]!;
+      partition.head = head;
+      partition.waiting = waiting;
+      if (head.id !== known.id) same = false;
+      else {
+        appended.bars += bars;
+        appended.entries++;
+      }
+    }
+    return same;
+  }
+
+  /** The entries that bring `bars` (as text) and the clock to a partition. */
+  function entriesOf(partition: Partition, bars: readonly string[]): Append[] {
+    const { id, last } = partition.head!;
+    const entries: Append[] = [];
+    for (let from = 0; from === 0 || from < bars.length; from += ENTRY_BARS_MAX) {
+      const part = bars.slice(from, from + ENTRY_BARS_MAX);
+      // The clock holds after all of them: told earlier, it would make candles final whose bars are still to come.
+      const told = from + ENTRY_BARS_MAX < bars.length ? null : clock;
+      const known = { id, last: last + entries.length };
+      entries.push({ partition: partition.number, known, text: encodeEntryOf(told, part), bars: part.length });
+    }
+    partition.toldAt = time.now();
+    if (clock !== null) partition.clock = clock;
+    return entries;
+  }
+
+  /** Clock entries for partitions without bars to send. */
+  function clockEntries(to: (partition: Partition) => boolean): Append[] {
+    return partitions
+      .filter((one) => clock !== null && clock > one.clock && to(one))
+      .flatMap((one) => entriesOf(one, []));
+  }
+
+  const isQuiet = (partition: Partition) => partition.served && time.now() - partition.toldAt >= QUIET_MS;
+
+  return {
+    appended,
+
+    async open(signal) {
+      await look(signal);
+      for (const partition of partitions) partition.clock = Number.NEGATIVE_INFINITY;
+      clock = null;
+      const waiting = await persist(() => journal.waiting(PARTITIONS), signal);
+      for (const partition of partitions) partition.waiting = waiting[partition.number]!;
+    },
+
+    async room(signal) {
+      let waited = 0;
+      while (partitions.some(({ waiting }) => waiting > WAITING_BARS_MAX) && !signal.aborted) {
+        if (waited > 0 && waited % ROOM_WARN_MS === 0) {
+          logger.warn('paused: bars wait for an aggregator', {
+            waiting: Math.max(...partitions.map(({ waiting }) => waiting)),
+          });
+        }
+        await time.pause(ROOM_POLL_MS, signal);
+        waited += ROOM_POLL_MS;
+        const waiting = await persist(() => journal.waiting(PARTITIONS), signal);
+        for (const partition of partitions) partition.waiting = waiting[partition.number]!;
+      }
+    },
+
+    // Hot: once for each delivery, encodeBar once for each bar.
+    write(delivery, signal) {
+      clock = delivery.clock;
+      const texts: string[][] = partitions.map(() => []);
+      const alongside: Message[] = [];
+      for (const bar of delivery.bars) {
+        const text = encodeBar(bar);
+        texts[partitionOf(bar.symbol)]!.push(text);
+        alongside.push({ channel: channels.bars(bar.symbol), text });
+      }
+      const appends: Append[] = [];
+      for (const partition of partitions) {
+        const bars = texts[partition.number]!;
+        if (bars.length === 0) continue;
+        partition.served = true;
+        appends.push(...entriesOf(partition, bars));
+      }
+      appends.push(...clockEntries(delivery.state === 'finished' ? () => true : isQuiet));
+      return append(appends, alongside, signal);
+    },
+
+    async tick(signal) {
+      if (!(await append(clockEntries(isQuiet), [], signal))) return false;
+      return time.now() - lookedAt < HEADS_CHECK_MS || look(signal);
+    },
+  };
+}

@@ -1,0 +1,2 @@
+export { readConfig, type StandaloneConfig, standaloneConfig } from './config';
+export { type StandaloneDeps, startStandalone } from './standalone';
