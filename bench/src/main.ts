@@ -3,6 +3,9 @@ import { type BenchTable, printTable } from './table';
 /** Every benchmark by its name; loaded when it is asked for, since each brings libraries to compare with. */
 const BENCHES: Readonly<Record<string, () => Promise<BenchTable>>> = {
   indicators: async () => (await import('./indicators.bench.js')).indicatorsBench(),
+  store: async () => (await import('./store.bench.js')).storeBench(),
+  replay: async () => (await import('./replay.bench.js')).replayBench(),
+  memory: async () => (await import('./memory.bench.js')).memoryBench(),
 };
 
 /** Runs the benchmarks that are named, all where none is, one after the other. */

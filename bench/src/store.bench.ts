@@ -176,7 +176,7 @@ function historyOf(i: number): SymbolChange {
 }
 
 /** Prices in cents, indicators with all their digits. */
-function candle(n: number, openTime: number, seq: number, revision: number): Candle {
+export function candle(n: number, openTime: number, seq: number, revision: number): Candle {
   const close = (10_000 + ((n * 7_919) % 9_973)) / 100;
   const odd = close / 3;
   return {

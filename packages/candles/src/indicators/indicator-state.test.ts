@@ -130,7 +130,7 @@ describe('averages of gains, losses and ranges', () => {
       [(1 * 13 + 2) / 14, (0.5 * 13) / 14, 4],
     ]);
     expect(rows[13]!.rsi).toBeNull();
-    expect(rows[14]!.rsi).toBe(100 / 1.5);
+    expect(rows[14]!.rsi).toBe(100 * (1 / 1.5));
   });
 
   test('count the gap between a close and the next candle as range', () => {
@@ -148,6 +148,17 @@ describe('averages of gains, losses and ranges', () => {
     expect(rsiOf(Array.from({ length: 20 }, (_, i) => 5 + i))).toBe(100);
     expect(rsiOf(Array.from({ length: 20 }, (_, i) => 50 - i))).toBe(0);
   });
+});
+
+test('an RSI never leaves 0..100, by no rounding error', () => {
+  for (let i = 1; i <= 500; i++) {
+    const state = new IndicatorState();
+    const rising = run(
+      state,
+      Array.from({ length: 40 }, (_, k) => flat(1 + (k * i) / 997)),
+    );
+    expect(rising.slice(14).every(({ rsi }) => rsi === 100)).toBe(true);
+  }
 });
 
 describe('a past', () => {

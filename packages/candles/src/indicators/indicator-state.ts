@@ -149,7 +149,8 @@ export class IndicatorState {
     result.avgLoss = avgLoss;
     result.avgRange = (this.avgRange * smoothing + range) / parts;
     const both = avgGain + avgLoss;
-    result.rsi = known < PERIOD ? null : both === 0 ? 0 : (100 * avgGain) / both;
+    // Divided first: rounding could lift 100 * avgGain / avgGain above 100.
+    result.rsi = known < PERIOD ? null : both === 0 ? 0 : 100 * (avgGain / both);
   }
 
   private means(close: number): void {
