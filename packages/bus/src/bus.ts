@@ -4,7 +4,13 @@ export interface Message {
   readonly text: string;
 }
 
-/** Publish and subscribe, last values, and the journal: all that the services say to each other. */
+/**
+ * Publish and subscribe, last values, and the journal: all that the services say to each other.
+ *
+ * Calls reject with {@link BusUnavailable} (`retryable`) while the bus is away, after waiting a moment for it, and with
+ * {@link BusClosed} once it was closed by this process; what Redis itself refuses for good is thrown as it stands. A call
+ * that was under way when the connection broke may have been carried out: the bus never repeats one by itself.
+ */
 export interface Bus {
   /** What carries it, for banners and health: `redis`. */
   readonly kind: 'redis';
@@ -15,7 +21,8 @@ export interface Bus {
    */
   publish(messages: readonly Message[]): Promise<void>;
   /**
-   * Calls `listener` with each message on `channel`, from the moment this resolves until the returned function was called.
+   * Calls `listener` with each message on `channel`, from the moment this resolves (it may begin a little earlier) until
+   * the returned function was called.
    * Several listeners of one channel share one subscription; subscribe and unsubscribe of a channel never overtake each
    * other. Waits while the bus is away, and comes back by itself: messages of the meantime are lost, {@link onReconnect} tells.
    */
@@ -80,14 +87,19 @@ export interface Journal {
    *
    * Where a journal is not the one that the appender knows (its id differs, or it is shorter than `known.last`, which
    * means that Redis lost acknowledged entries: it then gets a new id), nothing is appended to it and the result's head
-   * has an id other than `known.id`. Bars are published all the same.
+   * has an id other than `known.id`. Bars are published all the same. An id of '' knows no journal.
+   *
+   * Whoever appends again after a rejection may append twice, for an entry whose connection broke before the answer may
+   * have been taken. That does no harm: bars that come again with the same rev change nothing.
    */
   append(appends: readonly Append[], alongside?: readonly Message[]): Promise<Appended[]>;
   /**
    * Entries after `after`, at most `entriesMax`. `after.id` other than the journal's: entries from the oldest that is
    * left, and the result's head says which journal it is. A journal that is shorter than `after.last`, or whose next
    * entry was trimmed away, has lost something: it gets a new id, so that both ends notice, and is read from its oldest
-   * entry.
+   * entry. One that cannot be read in order any more (entries missing in between, or written by others) starts over,
+   * empty, with a new id.
+   * @throws RangeError where `entriesMax` is below 1
    */
   read(partition: number, after: JournalHead, entriesMax: number): Promise<ReadResult>;
   /** The owner has committed everything up to this entry; older entries may go. A stale `id` is ignored. */

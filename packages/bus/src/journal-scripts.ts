@@ -155,7 +155,8 @@ local first = oldest and numberOf(oldest)
 if first and first < number then
   local barsPerEntry = math.max(1, (total - tonumber(oldest[2][4])) / (number - first))
   local keep = math.max(1, math.min(${KEEP_ENTRIES}, math.floor(${KEEP_BARS} / barsPerEntry)))
-  redis.call('XTRIM', stream, 'MINID', digits(number - keep + 1))
+  local oldestKept = number - keep + 1
+  if oldestKept > first then redis.call('XTRIM', stream, 'MINID', digits(oldestKept)) end
 end
 return 1
 `;

@@ -13,7 +13,7 @@ const RECONNECT_MAX_MS = 2_000;
 /** How long commands that are under way may take to end before the connection is closed. */
 const CLOSE_WAIT_MS = 1_000;
 /** How long a closed connection waits for the other end to close it too. */
-const DISCONNECT_MS = 500;
+const DISCONNECT_MS = 100;
 
 /** What a Redis says when another attempt may succeed although nobody changes the request. */
 const PASSING = /^(LOADING|READONLY|BUSY|MASTERDOWN|OOM|MISCONF|NOREPLICAS|TRYAGAIN|CLUSTERDOWN)\b/;
@@ -149,8 +149,10 @@ export class Commands {
     this.closed = true;
     for (const settle of [...this.waiting]) settle(new BusClosed());
     if (this.up) {
+      const done = new AbortController();
       const quit = this.redis.quit().catch(() => {});
-      await Promise.race([quit, pause(CLOSE_WAIT_MS)]);
+      await Promise.race([quit, pause(CLOSE_WAIT_MS, done.signal)]);
+      done.abort();
     }
     this.redis.disconnect();
   }
@@ -183,6 +185,6 @@ export function answersOf(replies: [error: Error | null, answer: unknown][] | nu
 /** Whatever is not an answer of Redis comes from the connection; of the answers some say "not now". */
 function asBusError(err: unknown): unknown {
   if (!(err instanceof Error)) return err;
-  if (err.name === 'ReplyError' && !PASSING.test(err.message)) return err;
-  return new BusUnavailable(`redis: ${err.message}`, { cause: err });
+  if (err.name !== 'ReplyError') return new BusUnavailable('the connection to redis broke', { cause: err });
+  return PASSING.test(err.message) ? new BusUnavailable(`redis: ${err.message}`, { cause: err }) : err;
 }

@@ -303,6 +303,13 @@ describeWithRedis('the journal on Redis, damaged or looked at by hand', () => {
       expect(lengths.size).toBeLessThanOrEqual(12);
     });
 
+    test('leaves everything while there is less than may stay', async () => {
+      const { id } = await fill(4 * TRIM_EVERY);
+      for (let number = 1; number <= 4 * TRIM_EVERY; number++) await consume(id, number, 1);
+      expect(await length()).toBe(4 * TRIM_EVERY);
+      expect((await journal.waiting(partition + 1))[partition]).toBe(0);
+    });
+
     test('leaves entries without bars, as a clock alone makes them, to the limit of entries', async () => {
       const { id } = await fill(KEEP_ENTRIES + 100, 0);
       await consume(id, KEEP_ENTRIES + 96, 0);

@@ -15,7 +15,7 @@ export class RedisJournal implements Journal {
     private readonly subscribe: Bus['subscribe'],
     logger: Logger,
   ) {
-    this.unpublished = boundedLog(logger, 'published nothing beside an append');
+    this.unpublished = boundedLog(logger, 'publishing beside an append failed');
     for (const [name, lua] of Object.entries(JOURNAL_SCRIPTS)) commands.define(name, { lua, numberOfKeys: 2 });
   }
 

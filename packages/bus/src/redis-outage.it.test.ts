@@ -241,6 +241,17 @@ describeWithRedis('a bus whose Redis goes and comes', () => {
     await locked.close();
   });
 
+  test('leaving a channel while Redis is away does not wait for it', async () => {
+    await redis.start();
+    const offs = await Promise.all([1, 2].map(() => bus.subscribe(hello.channel, () => {})));
+    await redis.kill();
+    await waitFor(() => events.includes('redis away'));
+    // One of two, then the last.
+    await offs[0]!();
+    await offs[1]!();
+    expect(await bus.ping(50)).toBe(false);
+  });
+
   test('closing while Redis is away ends at once, and with it everybody who waits', async () => {
     const waiting = [bus.publish([hello]), bus.subscribe(hello.channel, () => {}), bus.journal.open(1)];
     const ends = waiting.map((call) => rejection(() => call));

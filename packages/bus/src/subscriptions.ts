@@ -1,4 +1,4 @@
-import { backoffMs, boundedLog, type Logger, pause } from '@candlewire/runtime';
+import { backoffMs, boundedLog, type Fields, type Logger, pause } from '@candlewire/runtime';
 import type { Redis } from 'ioredis';
 import { BusClosed } from './errors';
 import { type Outages, openRedis } from './redis-connection';
@@ -35,9 +35,9 @@ export class Subscriptions {
   private readonly waiting = new Map<string, Waiter[]>();
   private readonly reconnectListeners: (() => void)[] = [];
   private readonly probe: NodeJS.Timeout;
-  private readonly failed: (fields: Record<string, unknown>) => void;
+  private readonly failed: (fields: Fields) => void;
+  private readonly closing = new AbortController();
   private up = false;
-  private closed = false;
   private working = false;
   /** Counts connections: an answer that belongs to an earlier one says nothing about this one. */
   private connection = 0;
@@ -60,7 +60,7 @@ export class Subscriptions {
   }
 
   async add(channel: string, listener: (text: string) => void): Promise<() => Promise<void>> {
-    if (this.closed) throw new BusClosed();
+    if (this.closing.signal.aborted) throw new BusClosed();
     const subscription: Subscription = { listener };
     let subscriptions = this.wanted.get(channel);
     if (!subscriptions) this.wanted.set(channel, (subscriptions = new Set()));
@@ -74,7 +74,7 @@ export class Subscriptions {
   }
 
   close(): void {
-    this.closed = true;
+    this.closing.abort();
     clearInterval(this.probe);
     this.redis.disconnect();
     this.up = false;
@@ -88,7 +88,8 @@ export class Subscriptions {
   private async remove(channel: string, subscription: Subscription): Promise<void> {
     const subscriptions = this.wanted.get(channel);
     if (!subscriptions?.delete(subscription)) return;
-    if (subscriptions.size === 0) this.wanted.delete(channel);
+    if (subscriptions.size > 0) return;
+    this.wanted.delete(channel);
     // Nobody has to care whether Redis heard of it: a closed bus listens to nothing.
     await this.agreed(channel).catch(() => {});
   }
@@ -156,7 +157,7 @@ export class Subscriptions {
       await Promise.resolve();
       for (let failures = 0; this.up && (this.changed.size > 0 || this.reconnected); ) {
         failures = (await this.round()) ? 0 : failures + 1;
-        if (failures > 0 && this.up) await pause(backoffMs(failures));
+        if (failures > 0 && this.up) await pause(backoffMs(failures), this.closing.signal);
       }
     } finally {
       // Here and not after the promise: whoever calls work() from now on must start a new loop.

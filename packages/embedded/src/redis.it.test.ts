@@ -55,6 +55,7 @@ describeWithRedis('a Redis of our own', () => {
     const first = await start(dataDir);
     await withClient(first.url, (redis) => redis.set('kept', '42'));
     const other = new URL(first.url);
+    other.username = '';
     other.password = '';
     await expect(withClient(other.href, (redis) => redis.get('kept'))).rejects.toThrow('NOAUTH');
     await first.stop();

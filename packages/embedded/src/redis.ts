@@ -50,7 +50,8 @@ export async function startRedis(options: {
       options.logger,
     );
     return {
-      url: `redis://:${password}@127.0.0.1:${server.port}`,
+      // The user is named since redis-cli takes a nameless one at its word.
+      url: `redis://default:${password}@127.0.0.1:${server.port}`,
       how: binary.how,
       ended: server.ended,
       stop: server.stop,

@@ -200,6 +200,7 @@ describe('plans that are prepared before there is anything to read', () => {
   const ROWS = 15_000;
   const LIMIT = 1_000;
   let db: Database;
+  let explained = 0;
 
   interface Plan {
     readonly 'Node Type': string;
@@ -210,7 +211,7 @@ describe('plans that are prepared before there is anything to read', () => {
   /** The plan of a statement that this connection prepared while the tables were empty. */
   async function planOf(name: string, values: string): Promise<{ nodes: string[]; buffers: number }> {
     const explain = `explain (analyze, buffers, format json) execute plan_${name}(${values})`;
-    const [row] = await db.run<[[{ Plan: Plan }]]>({ name: `explain ${name} ${values}`, text: explain });
+    const [row] = await db.run<[[{ Plan: Plan }]]>({ name: `explain_${++explained}`, text: explain });
     const [{ Plan: root }] = row![0];
     const nodes = (plan: Plan): string[] => [plan['Node Type'], ...(plan.Plans ?? []).flatMap(nodes)];
     return { nodes: nodes(root), buffers: root['Shared Hit Blocks'] + root['Shared Read Blocks'] };
