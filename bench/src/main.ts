@@ -4,6 +4,7 @@ import { type BenchTable, printTable } from './table';
 const BENCHES: Readonly<Record<string, () => Promise<BenchTable>>> = {
   indicators: async () => (await import('./indicators.bench.js')).indicatorsBench(),
   store: async () => (await import('./store.bench.js')).storeBench(),
+  read: async () => (await import('./read.bench.js')).readBench(),
   replay: async () => (await import('./replay.bench.js')).replayBench(),
   memory: async () => (await import('./memory.bench.js')).memoryBench(),
 };

@@ -39,7 +39,10 @@ export async function memoryBench(): Promise<BenchTable> {
     owner: 'bench',
   });
   try {
-    await waitFor(() => aggregator.held().length === PARTITIONS, { what: 'all partitions are held', timeoutMs: 20_000 });
+    await waitFor(() => aggregator.held().length === PARTITIONS, {
+      what: 'all partitions are held',
+      timeoutMs: 20_000,
+    });
     let heads = await bus.journal.open(PARTITIONS);
     const base = usedBytes();
     const rows: (string | number)[][] = [];
@@ -59,7 +62,10 @@ export async function memoryBench(): Promise<BenchTable> {
         })),
       );
       heads = appended.map(({ head }) => head);
-      await waitFor(() => aggregator.counters.bars === (minute + 1) * SYMBOLS, { what: 'the minute is stored', timeoutMs: 120_000 });
+      await waitFor(() => aggregator.counters.bars === (minute + 1) * SYMBOLS, {
+        what: 'the minute is stored',
+        timeoutMs: 120_000,
+      });
       if (!LOOKS.includes(minute + 1)) continue;
       const used = usedBytes();
       rows.push([minute + 1, (used - base) / SYMBOLS / 1024, used / 2 ** 20, process.memoryUsage.rss() / 2 ** 20]);
@@ -68,7 +74,9 @@ export async function memoryBench(): Promise<BenchTable> {
       title: `Aggregator memory with ${SYMBOLS.toLocaleString('en-US')} symbols`,
       columns: ['minutes', 'KB per symbol', 'heap and buffers MB', 'RSS MB'],
       rows,
-      notes: ['KB per symbol: heap and buffers after garbage collection beyond those before the first bar; bar: at most 40, flat'],
+      notes: [
+        'KB per symbol: heap and buffers after garbage collection beyond those before the first bar; bar: at most 40, flat',
+      ],
     };
   } finally {
     await aggregator.stop();

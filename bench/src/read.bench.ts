@@ -18,7 +18,8 @@ const PAGE = 1_000;
 const SYMBOLS = 10;
 const MINUTES = 5_000;
 const START_MS = Date.UTC(2024, 0, 2, 14, 30);
-const REQUESTS = 100;
+const REQUESTS = 200;
+const WARM_UP_REQUESTS = 20;
 const CONCURRENT = 4;
 const ROUNDS = 7;
 /** USER_HZ, which Linux has fixed for programs. */
@@ -118,7 +119,7 @@ async function costOf({ origin, pid, application }: Contender, paths: Paths, obs
     };
     await Promise.all(Array.from({ length: CONCURRENT }, worker));
   };
-  await run(CONCURRENT * 4);
+  await run(WARM_UP_REQUESTS);
   const backends = await backendsOf(application, observer);
   const before = [cpuMsOf([pid]), cpuMsOf(backends)] as const;
   await run(REQUESTS);

@@ -83,7 +83,9 @@ async function writeBars(file: string): Promise<void> {
       const close = Math.max(1, open + Math.sin(minute * 12.9898 + symbol * 78.233) * 0.08);
       const spread = Math.abs(Math.cos(minute * 3.7 + symbol)) * 0.05;
       prices[symbol] = close;
-      const cells = [open, Math.max(open, close) + spread, Math.min(open, close) - spread, close].map((x) => x.toFixed(2));
+      const cells = [open, Math.max(open, close) + spread, Math.min(open, close) - spread, close].map((x) =>
+        x.toFixed(2),
+      );
       lines += `SYM${symbol},${toIso(openTime)},${cells.join(',')},${100 + (minute % 900)},${1 + (minute % 40)},${((open + close) / 2).toFixed(4)}\n`;
     }
     if (!out.write(lines)) await once(out, 'drain');
@@ -103,7 +105,8 @@ async function replay(file: string, databaseUrl: string): Promise<Cost & { rows:
   try {
     await ingestor.up(({ stderr }) => stderr.includes('replay finished'), 600_000);
     await db.connect();
-    const open = 'select (select count(*) from candles where not final) + (select count(*) from candles) * 0 as n, (select count(*) from candles) as rows';
+    const open =
+      'select (select count(*) from candles where not final) + (select count(*) from candles) * 0 as n, (select count(*) from candles) as rows';
     let rows = 0;
     await waitFor(
       async () => {
