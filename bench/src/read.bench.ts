@@ -1,5 +1,4 @@
 import { fork } from 'node:child_process';
-import { readFileSync } from 'node:fs';
 import { Agent, get } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { isDeepStrictEqual } from 'node:util';
@@ -11,6 +10,7 @@ import { freePort, spawnService } from '@candlewire/testkit';
 import express from 'express';
 import { knex } from 'knex';
 import { Client } from 'pg';
+import { cpuSecondsOf } from './process-cpu';
 import { candle } from './store.bench';
 import { type BenchTable, median } from './table';
 
@@ -22,8 +22,6 @@ const REQUESTS = 200;
 const WARM_UP_REQUESTS = 20;
 const CONCURRENT = 4;
 const ROUNDS = 7;
-/** USER_HZ, which Linux has fixed for programs. */
-const TICK_MS = 10;
 /** Nobody listens there: candles need no Redis. */
 const NO_REDIS = 'redis://127.0.0.1:1';
 
@@ -139,15 +137,7 @@ async function backendsOf(application: string, observer: Client): Promise<number
   return rows.map(({ pid }) => pid);
 }
 
-function cpuMsOf(pids: readonly number[]): number {
-  return pids.reduce((sum, pid) => {
-    // utime and stime are the 14th and 15th field; the second may hold blanks, and ends with the last parenthesis.
-    const fields = readFileSync(`/proc/${pid}/stat`, 'latin1')
-      .replace(/^.*\) /s, '')
-      .split(' ');
-    return sum + (Number(fields[11]) + Number(fields[12])) * TICK_MS;
-  }, 0);
-}
+const cpuMsOf = (pids: readonly number[]): number => pids.reduce((sum, pid) => sum + cpuSecondsOf(pid) * 1_000, 0);
 
 function fetchText(url: string, agent?: Agent): Promise<string> {
   return new Promise((resolve, reject) => {

@@ -1,21 +1,27 @@
 import { channelsOf } from '@candlewire/contracts';
 import { waitFor } from '@candlewire/testkit';
 import type { Bus } from './bus';
+import { describeDemand } from './demand.suite';
 import { BusClosed } from './errors';
 import { describeJournal } from './journal.suite';
+import { describeJournalLoss } from './journal-loss.suite';
+import { describeJournalTrimming } from './journal-trimming.suite';
 
 /** A bus implementation with a room of its own, made anew for each suite. */
 export interface BusUnderTest {
   readonly prefix: string;
   /** One more bus in the same room, as another process would have it. */
   connect(): Bus;
-  /** Forgets everything that was kept in the room, as a server that was emptied. */
-  empty(): Promise<void>;
+  /** Forgets everything that was kept in the room, as a server that was emptied; only where `canBeEmptied`. */
+  empty?(): Promise<void>;
   close(): Promise<void>;
 }
 
-/** What every bus promises, whatever carries it. */
-export function describeBus(name: string, factory: () => Promise<BusUnderTest>): void {
+/**
+ * What every bus promises, whatever carries it.
+ * @param canBeEmptied whether it can lose what it holds while its users live on
+ */
+export function describeBus(name: string, factory: () => Promise<BusUnderTest>, canBeEmptied: boolean): void {
   describe(name, () => {
     let room: BusUnderTest;
     let one: Bus;
@@ -51,9 +57,9 @@ export function describeBus(name: string, factory: () => Promise<BusUnderTest>):
       test('messages arrive as they were sent and in the order of sending, across calls that nobody awaited', async () => {
         const got: string[] = [];
         await two.subscribe(channel, (text) => got.push(text));
-        const texts = Array.from({ length: 2_000 }, (_, i) => `${i} é 😀 \r\n "`);
-        const calls = [0, 500, 1_000, 1_500].map((at) =>
-          one.publish(texts.slice(at, at + 500).map((text) => ({ channel, text }))),
+        const texts = Array.from({ length: 6_000 }, (_, i) => `${i} é 😀 \r\n "`);
+        const calls = [0, 1_500, 3_000, 4_500].map((at) =>
+          one.publish(texts.slice(at, at + 1_500).map((text) => ({ channel, text }))),
         );
         await Promise.all(calls);
         await waitFor(() => got.length >= texts.length, { what: 'all messages' });
@@ -177,7 +183,11 @@ export function describeBus(name: string, factory: () => Promise<BusUnderTest>):
       });
     });
 
-    describeJournal(() => ({ one, two, empty: () => room.empty() }));
+    const journals = () => ({ one, two, empty: room.empty });
+    describeJournal(journals);
+    describeJournalLoss(journals, canBeEmptied);
+    describeJournalTrimming(journals);
+    describeDemand(() => ({ one, two }), factory);
 
     describe('an end', () => {
       test('a bus that answers says so', async () => {
@@ -192,6 +202,7 @@ export function describeBus(name: string, factory: () => Promise<BusUnderTest>):
         await expect(bus.publish([{ channel, text: '' }])).rejects.toThrow(BusClosed);
         await expect(bus.subscribe(channel, () => {})).rejects.toThrow(BusClosed);
         await expect(bus.journal.open(1)).rejects.toThrow(BusClosed);
+        await expect(bus.demand.wanted()).rejects.toThrow(BusClosed);
         await expect(off()).resolves.toBeUndefined();
         expect(await bus.ping(50)).toBe(false);
       });

@@ -5,19 +5,22 @@ export interface Message {
 }
 
 /**
- * Publish and subscribe, last values, and the journal: all that the services say to each other.
+ * Publish and subscribe, last values, the journal and demand: all that the services say to each other.
  *
  * Calls reject with {@link BusUnavailable} (`retryable`) while the bus is away, after waiting a moment for it, and with
  * {@link BusClosed} once it was closed by this process; what Redis itself refuses for good is thrown as it stands. A call
  * that was under way when the connection broke may have been carried out: the bus never repeats one by itself.
+ * A bus within the process is never away, and forgets everything with the process.
  */
 export interface Bus {
-  /** What carries it, for banners and health: `redis`. */
-  readonly kind: 'redis';
+  /** What carries it, for banners and health. */
+  readonly kind: 'redis' | 'in-process';
   readonly journal: Journal;
+  readonly demand: Demand;
   /**
-   * Publishes in order, in one round trip. Resolves when the bus has taken all of them; at most once delivery: whoever
-   * is not subscribed at that moment never sees them. Rejects while the bus is away; the caller decides on a retry.
+   * Publishes in order, in one round trip; calls of one bus keep their order too. Resolves when the bus has taken all of
+   * them; at most once delivery: whoever is not subscribed at that moment never sees them. Listeners are never called
+   * before this returns. Rejects while the bus is away; the caller decides on a retry.
    */
   publish(messages: readonly Message[]): Promise<void>;
   /**
@@ -40,7 +43,7 @@ export interface Bus {
 
 /** A journal's identity and length, as somebody knew them. */
 export interface JournalHead {
-  /** Random; another one means that the journal is another: Redis was emptied or lost entries that it had taken. */
+  /** Random; another one means that the journal is another: the bus was emptied or lost entries that it had taken. */
   readonly id: string;
   /** Number of the last entry; 0 while there is none. */
   readonly last: number;
@@ -76,7 +79,7 @@ export interface ReadResult {
 }
 
 /**
- * The ordered input of each partition. An append is acknowledged once Redis holds the entry; entries stay until their
+ * The ordered input of each partition. An append is acknowledged once the bus holds the entry; entries stay until their
  * consumer has said so and for a while after.
  */
 export interface Journal {
@@ -86,7 +89,7 @@ export interface Journal {
    * Appends entries, each to its partition and in order, and publishes `alongside`, in one round trip.
    *
    * Where a journal is not the one that the appender knows (its id differs, or it is shorter than `known.last`, which
-   * means that Redis lost acknowledged entries: it then gets a new id), nothing is appended to it and the result's head
+   * means that the bus lost acknowledged entries: it then gets a new id), nothing is appended to it and the result's head
    * has an id other than `known.id`. Bars are published all the same. An id of '' knows no journal.
    *
    * Whoever appends again after a rejection may append twice, for an entry whose connection broke before the answer may
@@ -108,4 +111,24 @@ export interface Journal {
   waiting(partitions: number): Promise<number[]>;
   /** Calls `listener` when something was appended to the partition. May be lost with the connection: look from time to time as well. */
   onAppend(partition: number, listener: () => void): Promise<() => Promise<void>>;
+}
+
+/**
+ * Which symbols somebody wants now, as expiring leases: gateways hold them for what their clients watch, the ingestor
+ * reads them. Time is the bus's own, so that processes need not agree on it. At most 20,000 symbols have a lease.
+ */
+export interface Demand {
+  /**
+   * Leases the symbols until `leaseMs` from now; who goes on wanting them asks again in time. A symbol has one lease,
+   * whoever asks: it lasts until the latest end that anybody asked for. Where there are too many symbols, new ones are
+   * left out and the log says so: whoever was first stays, and asking again helps once others have gone.
+   * @throws RangeError where `leaseMs` is below 1 or not finite
+   */
+  want(symbols: readonly string[], leaseMs: number): Promise<void>;
+  /** Symbols whose lease has not run out: the one that has been wanted for longest without a break comes first. */
+  wanted(): Promise<string[]>;
+  /** Ends a symbol's lease at once, whoever holds it. Whoever asks for it again gets a new one. */
+  drop(symbol: string): Promise<void>;
+  /** Calls `listener` when a symbol that had no lease was given one. May be lost with the connection: look from time to time as well. */
+  onWant(listener: () => void): Promise<() => Promise<void>>;
 }

@@ -1,11 +1,5 @@
 import type { Result } from 'ioredis';
-
-/** Consumed entries that stay for whoever comes back with an older position. */
-export const KEEP_ENTRIES = 1_000;
-/** And about how many bars they may hold together, so that long entries of history do not fill Redis. */
-export const KEEP_BARS = 20_000;
-/** A journal is trimmed once in so many consumed entries. */
-export const TRIM_EVERY = 32;
+import { KEEP_BARS, KEEP_ENTRIES, TRIM_EVERY } from './limits';
 
 /*
  * KEYS: the stream and the head. The head is a hash:

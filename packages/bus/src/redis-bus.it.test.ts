@@ -26,7 +26,7 @@ async function room(): Promise<BusUnderTest> {
 }
 
 describeWithRedis('redis', () => {
-  describeBus('a bus on Redis', room);
+  describeBus('a bus on Redis', room, true);
 });
 
 describeWithRedis('a bus on Redis, seen from Redis', () => {

@@ -1,7 +1,8 @@
 import { channelsOf } from '@candlewire/contracts';
 import type { Logger } from '@candlewire/runtime';
-import type { Bus, Journal, Message } from './bus';
+import type { Bus, Demand, Journal, Message } from './bus';
 import { answersOf, Commands, Outages } from './redis-connection';
+import { RedisDemand } from './redis-demand';
 import { RedisJournal } from './redis-journal';
 import { Subscriptions } from './subscriptions';
 
@@ -32,6 +33,7 @@ export function connectBus(options: BusOptions): Bus {
 class RedisBus implements Bus {
   readonly kind = 'redis';
   readonly journal: Journal;
+  readonly demand: Demand;
   private readonly outages: Outages;
   private readonly commands: Commands;
   private readonly subscriptions: Subscriptions;
@@ -41,7 +43,10 @@ class RedisBus implements Bus {
     this.outages = new Outages(logger, ['commands', 'subscriber']);
     this.commands = new Commands(url, `${prefix}:commands`, this.outages);
     this.subscriptions = new Subscriptions(url, `${prefix}:subscriber`, this.outages, logger);
-    this.journal = new RedisJournal(this.commands, channelsOf(prefix), this.subscribe.bind(this), logger);
+    const channels = channelsOf(prefix);
+    const subscribe = this.subscribe.bind(this);
+    this.journal = new RedisJournal(this.commands, channels, subscribe, logger);
+    this.demand = new RedisDemand(this.commands, channels, subscribe, logger);
     const abort = () => void this.close();
     if (signal?.aborted) abort();
     else signal?.addEventListener('abort', abort, { once: true });

@@ -3,10 +3,8 @@ import { silentLogger } from '@candlewire/runtime';
 import { describeWithRedis, type TestRedis, testRedis, waitFor } from '@candlewire/testkit';
 import { Redis } from 'ioredis';
 import type { Bus, Journal, JournalHead } from './bus';
-import { KEEP_BARS, KEEP_ENTRIES, TRIM_EVERY } from './journal-scripts';
 import { connectBus } from './redis-bus';
-
-const NOWHERE: JournalHead = { id: '', last: 0 };
+import { NOWHERE } from './test-partition.suite';
 
 describeWithRedis('the journal on Redis, damaged or looked at by hand', () => {
   let server: TestRedis;
@@ -266,54 +264,6 @@ describeWithRedis('the journal on Redis, damaged or looked at by hand', () => {
       await expect(journal.read(partition, { id: known.id, last: 0 }, 1)).rejects.toThrow(/WRONGTYPE/);
       expect(await raw.get(stream)).toBe('x');
       await raw.del(stream);
-    });
-  });
-
-  describe('trimming', () => {
-    const length = () => raw.xlen(stream);
-    const consume = (id: string, number: number, bars: number) =>
-      journal.consumed(partition, id, { number, barsTotal: number * bars, text: '' });
-
-    test('keeps so many consumed entries and all that are not consumed', async () => {
-      const { id } = await fill(KEEP_ENTRIES + 300);
-      const done = KEEP_ENTRIES + 200;
-      await consume(id, done, 1);
-      const { entries } = await journal.read(partition, NOWHERE, 10_000);
-      expect(entries[0]!.number).toBe(done - KEEP_ENTRIES + 1);
-      expect(entries.at(-1)!.number).toBe(KEEP_ENTRIES + 300);
-    });
-
-    test('keeps fewer where they are long', async () => {
-      const { id } = await fill(400, 500);
-      await consume(id, 384, 500);
-      const kept = (await length()) - (400 - 384);
-      expect(kept).toBe(KEEP_BARS / 500);
-    });
-
-    test('takes place once in a while, and never lets the rest grow', async () => {
-      const count = KEEP_ENTRIES + 10 * TRIM_EVERY;
-      const { id } = await fill(count);
-      const lengths = new Set<number>();
-      for (let number = KEEP_ENTRIES; number <= count; number++) {
-        await consume(id, number, 1);
-        const consumed = (await length()) - (count - number);
-        expect(consumed).toBeLessThanOrEqual(KEEP_ENTRIES + TRIM_EVERY);
-        lengths.add(await length());
-      }
-      expect(lengths.size).toBeLessThanOrEqual(12);
-    });
-
-    test('leaves everything while there is less than may stay', async () => {
-      const { id } = await fill(4 * TRIM_EVERY);
-      for (let number = 1; number <= 4 * TRIM_EVERY; number++) await consume(id, number, 1);
-      expect(await length()).toBe(4 * TRIM_EVERY);
-      expect((await journal.waiting(partition + 1))[partition]).toBe(0);
-    });
-
-    test('leaves entries without bars, as a clock alone makes them, to the limit of entries', async () => {
-      const { id } = await fill(KEEP_ENTRIES + 100, 0);
-      await consume(id, KEEP_ENTRIES + 96, 0);
-      expect(await length()).toBe(KEEP_ENTRIES + 4);
     });
   });
 });

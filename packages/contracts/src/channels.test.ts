@@ -8,11 +8,13 @@ test('channels have the names that the contract promises', () => {
   expect(channels.feedStatus).toBe('md:v1:status:feed');
   expect(channels.journal(15)).toBe('md:v1:journal:15');
   expect(channels.journalHead(15)).toBe('md:v1:journal:15:head');
+  expect(channels.demand).toBe('md:v1:demand');
+  expect(channels.demandOrder).toBe('md:v1:demand:order');
 });
 
 test('another prefix moves all of them', () => {
-  const { bars, candles, prices, feedStatus, journal, journalHead } = channelsOf('staging:md');
-  const names = [bars('A'), candles('1m', 'A'), prices('A'), feedStatus, journal(0), journalHead(0)];
+  const { bars, candles, prices, journal, journalHead, ...fixed } = channelsOf('staging:md');
+  const names = [bars('A'), candles('1m', 'A'), prices('A'), journal(0), journalHead(0), ...Object.values(fixed)];
   for (const name of names) expect(name).toMatch(/^staging:md:/);
   expect(new Set(names).size).toBe(names.length);
 });

@@ -10,12 +10,18 @@ export interface Channels {
   candles(interval: Interval, symbol: string): string;
   /** Pub/sub: price_update. */
   prices(symbol: string): string;
+  /** Pub/sub, ingestor to aggregator: conflated ticks of the symbols of a partition ({@link encodeTicks}). */
+  ticks(partition: number): string;
   /** Pub/sub, and a key that holds the last message: the feed's state ({@link FeedStatus}). */
   feedStatus: string;
   /** Stream of journal entries of a partition, and the pub/sub channel that says that there are more. */
   journal(partition: number): string;
   /** Hash beside the stream: identity and counters of the journal. */
   journalHead(partition: number): string;
+  /** Sorted set of the symbols that somebody wants now, by the end of their lease, and the pub/sub channel that says that there are more. */
+  demand: string;
+  /** Sorted set beside it: the same symbols in the order in which they were first wanted. */
+  demandOrder: string;
 }
 
 /** @param prefix without the closing colon, as in REDIS_PREFIX */
@@ -24,8 +30,11 @@ export function channelsOf(prefix: string = DEFAULT_PREFIX): Channels {
     bars: (symbol) => `${prefix}:bars:${symbol}`,
     candles: (interval, symbol) => `${prefix}:candles:${interval}:${symbol}`,
     prices: (symbol) => `${prefix}:prices:${symbol}`,
+    ticks: (partition) => `${prefix}:ticks:${partition}`,
     feedStatus: `${prefix}:status:feed`,
     journal: (partition) => `${prefix}:journal:${partition}`,
     journalHead: (partition) => `${prefix}:journal:${partition}:head`,
+    demand: `${prefix}:demand`,
+    demandOrder: `${prefix}:demand:order`,
   };
 }

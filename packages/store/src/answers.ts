@@ -53,6 +53,7 @@ export const PAST: Statement = {
     ${averagesBefore('r.to')}`,
 };
 
+/** SQL: candles of each request; the aggregate takes them in the order of its subquery. */
 const candlesWhere = (condition: string) => `
   select r.n, (
     select string_agg(${CANDLE_ARRAY}, ',')

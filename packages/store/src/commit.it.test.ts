@@ -82,6 +82,17 @@ describe('commit', () => {
     expect((await position(2)).entry).toBe(5);
   });
 
+  it.each([{ close: Number.NaN }, { high: Number.POSITIVE_INFINITY }, { ma40: Number.NaN }])(
+    'refuses numbers that JSON cannot hold: %p',
+    async (fields) => {
+      const before = await position(3);
+      const poison = [changes('POISON', change('1m', [...candles(1), candle(2, fields)]))];
+      await expect(test.store.commit(3, fence(3), at(99), poison)).rejects.toMatchObject({ code: '23514' });
+      expect(await stored('POISON')).toEqual([]);
+      expect(await position(3)).toEqual(before);
+    },
+  );
+
   it('moves the position where nothing changed', async () => {
     const before = await position(3);
     expect(await test.store.commit(3, fence(3), { journalId: null, entry: 12, clock: null }, [])).toBe(

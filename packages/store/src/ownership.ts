@@ -48,7 +48,7 @@ const CLAIM: Statement = {
       select p from partitions
       where owner is null or lease_until < clock_timestamp()
       order by p limit $3
-      for update
+      for update skip locked
     )
     update partitions
     set owner = $1, lease_until = clock_timestamp() + $2 * interval '1 millisecond', fence = fence + 1

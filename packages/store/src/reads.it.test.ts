@@ -147,6 +147,15 @@ describe('changes', () => {
   });
 });
 
+describe('head', () => {
+  it('is the state that a page of the series has, null where there is no such series', async () => {
+    const { epoch: of, seq } = await test.store.candles({ ...everything, limit: 1 });
+    expect(await test.store.head('AAPL', '1m')).toEqual({ epoch: of, seq });
+    expect(await test.store.head('MSFT', '1h')).toBeNull();
+    expect(await test.store.head('NONE', '1m')).toBeNull();
+  });
+});
+
 describe('heads', () => {
   it('says where every series stands', async () => {
     expect(await test.store.heads()).toEqual(

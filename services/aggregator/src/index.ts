@@ -18,6 +18,9 @@ import { aggregatorConfig } from './config';
 export { type Aggregator, type AggregatorDeps, createAggregator } from './aggregator';
 export { aggregatorConfig } from './config';
 
+/** A connection for each partition that may commit at the same time, and a few for the rest. */
+const POOL_MAX = PARTITIONS + 4;
+
 /**
  * Starts an aggregator: waits for the store and for the ingestor that names its source, then owns its share of the
  * partitions.
@@ -28,7 +31,7 @@ export async function startAggregator(env: Env, logger: Logger): Promise<Running
   loadCalendar('nyse', config.CALENDAR_FILE);
 
   const stopping = new AbortController();
-  const store = connectStore({ url: config.DATABASE_URL, logger });
+  const store = connectStore({ url: config.DATABASE_URL, logger, poolMax: POOL_MAX });
   const bus = connectBus({ url: config.REDIS_URL, prefix: config.REDIS_PREFIX, logger });
   let running: ReturnType<typeof createAggregator> | null = null;
 

@@ -1,6 +1,6 @@
 import type { Bus, ReadEntry } from '@candlewire/bus';
 import { type Advanced, type Answer, advance, type Need, type Rules, SymbolState } from '@candlewire/candles';
-import { type Bar, type Channels, decodeEntry } from '@candlewire/contracts';
+import { type Bar, type Channels, decodeEntry, decodeTicks, partitionOf, type Tick } from '@candlewire/contracts';
 import { type Logger, retry } from '@candlewire/runtime';
 import type { Claim, Position, Store, SymbolChange } from '@candlewire/store';
 import type { AggregatorCounters } from './counters';
@@ -69,6 +69,8 @@ export class Partition {
   /** Up to this entry one entry at a time: one of them cannot be stored, and it has to be found. */
   private cautiousUntil = 0;
   private more = false;
+  /** The newest of each symbol that was not told yet. */
+  private readonly ticks = new Map<string, Tick>();
   private readonly wake = new Wake();
 
   constructor(
@@ -83,13 +85,17 @@ export class Partition {
     const { bus, logger } = this.deps;
     const { partition } = this.claim;
     // Not awaited: while the bus is away this waits, and the partition must be able to stop.
-    const listening = bus.journal.onAppend(partition, () => this.wake.ring());
+    const listening = [
+      bus.journal.onAppend(partition, () => this.wake.ring()),
+      bus.subscribe(this.deps.channels.ticks(partition), (text) => this.tick(text)),
+    ];
     const wakeUp = () => this.wake.ring();
     signal.addEventListener('abort', wakeUp);
     try {
       await this.recover(signal);
       while (!signal.aborted) {
         const worked = await this.next(signal);
+        await this.tellTicks();
         if (!worked && !signal.aborted) await this.wake.wait(LOOK_MS);
       }
       await this.published;
@@ -99,7 +105,9 @@ export class Partition {
       await this.published.catch((err) =>
         logger.warn('last commit left to be published by the next owner', { partition, err }),
       );
-      listening.then((stop) => stop()).catch((err) => logger.debug('listener not let go', { partition, err }));
+      for (const one of listening) {
+        one.then((stop) => stop()).catch((err) => logger.debug('listener not let go', { partition, err }));
+      }
     }
   }
 
@@ -241,6 +249,38 @@ export class Partition {
     const live = { state, due: state.dueAt(this.deps.rules) };
     this.live.set(state.symbol, live);
     return live;
+  }
+
+  private tick(text: string): void {
+    for (const tick of decodeTicks(text)) {
+      if (partitionOf(tick.symbol) === this.claim.partition) this.ticks.set(tick.symbol, tick);
+    }
+    this.wake.ring();
+  }
+
+  /** Prices of the newest ticks, between commits: the close that they are compared with is one that is stored. */
+  private async tellTicks(): Promise<void> {
+    if (this.ticks.size === 0) return;
+    const { rules, channels, bus, counters, logger } = this.deps;
+    const ticks = [...this.ticks.values()];
+    this.ticks.clear();
+    const unknown = ticks.filter(({ symbol }) => !this.live.has(symbol));
+    const loaded = await drive(
+      unknown.map(({ symbol }) => SymbolState.load(symbol, rules)),
+      this.answer,
+    );
+    for (const state of loaded) this.adopt(state);
+    const messages = ticks.flatMap((tick) => {
+      const price = this.live.get(tick.symbol)!.state.tick(tick, rules.calendar);
+      return price === null ? [] : [priceMessage(price, channels)];
+    });
+    try {
+      await bus.publish(messages);
+      counters.messages += messages.length;
+    } catch (err) {
+      // Best effort: the next tick is a second away.
+      logger.debug('prices not told', { err });
+    }
   }
 
   private readonly answer = (needs: readonly Need[]): Promise<Answer[]> => this.deps.store.answer(needs);

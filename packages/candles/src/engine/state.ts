@@ -1,4 +1,12 @@
-import { type Candle, INTERVALS, type Interval, type PriceUpdate, priceUpdate, toIso } from '@candlewire/contracts';
+import {
+  type Candle,
+  INTERVALS,
+  type Interval,
+  type PriceUpdate,
+  priceUpdate,
+  type Tick,
+  toIso,
+} from '@candlewire/contracts';
 import type { MarketCalendar } from '../calendar/calendar';
 import { IndicatorState } from '../indicators/indicator-state';
 import type { Answer, Need, SeriesSnapshot, SymbolSnapshot } from '../needs';
@@ -42,7 +50,8 @@ function partOf(candle: Candle): Part {
 interface PriceBasis {
   readonly price: number;
   readonly reference: number | null;
-  readonly minute: number;
+  /** Of the tick, or of the minute's begin. */
+  readonly time: number;
   readonly volume: number;
 }
 
@@ -88,7 +97,8 @@ export class SymbolState {
         },
       ]) as [Candle[], Candle[]];
       state.refold(minutes.map(partOf), fives.map(partOf), calendar.openTimeOf('1h', head.openTime));
-      state.told = state.priceBasis(calendar);
+      // Whoever had the symbol before has told this one.
+      state.nextPrice(calendar);
     }
     return state;
   }
@@ -123,31 +133,47 @@ export class SymbolState {
     return due;
   }
 
-  /** The price_update, if it is another than the one before. */
+  /**
+   * The price_update that the newest minute makes, if it is another than the one before. None where a tick has told a
+   * newer price: a source that has ticks says by them what the price is.
+   */
   nextPrice(calendar: MarketCalendar): PriceUpdate | null {
-    const basis = this.priceBasis(calendar);
-    const told = this.told;
+    const minute = this.series['1m'].head;
+    if (minute === null) return null;
+    return this.tell({
+      price: minute.close,
+      reference: this.referenceAt(minute.openTime, calendar),
+      time: minute.openTime,
+      volume: minute.volume,
+    });
+  }
+
+  /** The price_update that a tick makes; none where a newer one was told. */
+  tick({ price, time, volume }: Tick, calendar: MarketCalendar): PriceUpdate | null {
+    return this.tell({ price, reference: this.referenceAt(time, calendar), time, volume });
+  }
+
+  private tell(basis: PriceBasis): PriceUpdate | null {
+    const { told } = this;
     if (
-      basis === null ||
-      (told !== null &&
-        told.price === basis.price &&
-        told.reference === basis.reference &&
-        told.minute === basis.minute &&
-        told.volume === basis.volume)
+      told !== null &&
+      (told.time > basis.time ||
+        (told.time === basis.time &&
+          told.price === basis.price &&
+          told.reference === basis.reference &&
+          told.volume === basis.volume))
     ) {
       return null;
     }
     this.told = basis;
-    return priceUpdate(this.symbol, basis.price, basis.reference, toIso(basis.minute), basis.volume);
+    return priceUpdate(this.symbol, basis.price, basis.reference, toIso(basis.time), basis.volume);
   }
 
-  private priceBasis(calendar: MarketCalendar): PriceBasis | null {
-    const minute = this.series['1m'].head;
-    if (minute === null) return null;
+  /** Close of the last 1d candle before the New York date of `time`; null where there is none. */
+  private referenceAt(time: number, calendar: MarketCalendar): number | null {
     const { head, past } = this.series['1d'];
-    const today = calendar.openTimeOf('1d', minute.openTime);
-    const reference = head !== null && head.openTime < today ? head.close : past.lastClose;
-    return { price: minute.close, reference, minute: minute.openTime, volume: minute.volume };
+    if (head !== null && head.openTime < calendar.openTimeOf('1d', time)) return head.close;
+    return past.lastClose;
   }
 }
 

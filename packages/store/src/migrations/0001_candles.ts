@@ -7,6 +7,7 @@ import type { Knex } from 'knex';
  * Columns stand by falling width, which saves the padding between them.
  * `candles_numbering` answers "what changed since seq n" and makes a number that was given twice an error.
  * `candles_open` holds what a clock may still make final.
+ * `candles_finite` refuses what JSON cannot hold: Postgres orders NaN above everything.
  * `candle_row` is how a commit delivers candles: a type of its own, so that a table with more columns takes it as well.
  * Rows of `series` and `partitions` are rewritten with every commit and none of the columns that change is indexed: room
  * in their pages keeps those updates out of the indexes. Of candles only few rows change, those of the newest minutes:
@@ -80,7 +81,10 @@ export async function up(knex: Knex): Promise<void> {
       symbol        text collate "C" not null,
       interval      text collate "C" not null check (interval in ('1m', '5m', '1h', '1d')),
       primary key (symbol, interval, ts),
-      constraint candles_numbering unique (symbol, interval, seq)
+      constraint candles_numbering unique (symbol, interval, seq),
+      constraint candles_finite check (
+        greatest(open, high, low, close, vwap, rsi, avg_gain, avg_loss, avg_range, ma40, ma80, ma160) < 'Infinity'
+      )
     ) with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02);
     create index candles_open on candles (symbol, interval, ts) where not final;
 
