@@ -60,7 +60,7 @@ describeWithRedis('demand on Redis, seen from Redis', () => {
     ['dropping', () => bus.demand.drop('C')],
   ])('%s removes what has run out', async (_, act) => {
     await bus.demand.want(['A', 'B'], LONG_MS);
-    await raw.zadd(leases, 1, 'A');
+    await raw.zadd(leases, '1', 'A');
     await act();
     expect([await raw.zscore(leases, 'A'), await raw.zscore(order, 'A')]).toEqual([null, null]);
     expect((await bus.demand.wanted())[0]).toBe('B');

@@ -27,7 +27,7 @@ export interface FeedReporter {
 }
 
 export function createFeedReporter({ bus, channel, kind, time, logger }: FeedReporterOptions): FeedReporter {
-  const logFailure = boundedLog(logger, 'feed status not told');
+  const logFailure = boundedLog(logger, 'feed status not told', { first: 1 });
   let state: FeedState = 'connecting';
   let reason: string | undefined;
   let lastBarAt: number | null = null;

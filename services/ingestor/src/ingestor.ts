@@ -1,6 +1,6 @@
 import type { Bus } from '@candlewire/bus';
 import { channelsOf, PARTITIONS } from '@candlewire/contracts';
-import { type Logger, retry } from '@candlewire/runtime';
+import { boundedLog, type Logger, retry } from '@candlewire/runtime';
 import { type Store, StoreUnavailable } from '@candlewire/store';
 import { createFeedReporter } from './feed-reporter';
 import { createJournalWriter } from './journal-writer';
@@ -49,6 +49,8 @@ export function createIngestor(options: IngestorOptions): Ingestor {
   const writer = createJournalWriter({ journal: bus.journal, channels, time, logger });
   const feed = createFeedReporter({ bus, channel: channels.feedStatus, kind: source.kind, time, logger });
 
+  const logWaiting = boundedLog(logger, 'waiting for the store', { first: 1 });
+
   const counters = (): Counters => ({ ...writer.appended, refused: { ...source.refused } });
 
   async function declare(signal: AbortSignal): Promise<void> {
@@ -58,7 +60,7 @@ export function createIngestor(options: IngestorOptions): Ingestor {
     };
     const onFailure = (err: unknown, attempt: number) => {
       if (!(err instanceof StoreUnavailable)) throw err;
-      logger.warn('waiting for the store', { err, attempt });
+      logWaiting({ err, attempt });
     };
     await retry(act, { signal, onFailure });
   }

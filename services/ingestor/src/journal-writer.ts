@@ -73,7 +73,7 @@ export function createJournalWriter({ journal, channels, time, logger }: Journal
     };
   });
   const appended = { bars: 0, entries: 0 };
-  const logAway = boundedLog(logger, 'the bus is away');
+  const logAway = boundedLog(logger, 'the bus is away', { first: 1 });
   let clock: number | null = null;
   let lookedAt = time.now();
 

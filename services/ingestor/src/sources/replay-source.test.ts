@@ -85,6 +85,13 @@ describe('with a speed', () => {
     expect(time.pauses).toEqual([2 * MINUTE_MS]);
   });
 
+  test('a wait that is longer than any timer is made of several', async () => {
+    const { source, time } = sourceOf([PLAIN, plain('A', OPEN), plain('A', OPEN + 60 * MINUTE_MS)], { speed: 0.001 });
+    await all(source.live(live()));
+    expect(Math.max(...time.pauses)).toBe(86_400_000);
+    expect(time.pauses.reduce((sum, ms) => sum + ms)).toBe(60_000 * MINUTE_MS);
+  });
+
   test('a gap to another New York date is cut to a second, one within a date is not', async () => {
     const evening = Date.UTC(2025, 10, 4, 0, 58); // Monday 19:58 New York
     const times = [OPEN, evening, Date.UTC(2025, 10, 4, 9, 0), Date.UTC(2025, 10, 7, 9, 0)];

@@ -1,6 +1,6 @@
 import { open } from 'node:fs/promises';
 import type { MarketCalendar } from '@candlewire/candles';
-import { type Bar, MINUTE_MS } from '@candlewire/contracts';
+import { type Bar, DAY_MS, MINUTE_MS } from '@candlewire/contracts';
 import { boundedLog, type Logger } from '@candlewire/runtime';
 import type { Time } from '../time';
 import { createCsvParser, type ReplayLine, type SkippedLine } from './csv';
@@ -13,6 +13,8 @@ const DELIVERY_BARS_MAX = 4_000;
 const SESSION_GAP_MS = 1_000;
 /** A replay that was held up makes good at most so much of it by going faster. */
 const CATCH_UP_MS = 1_000;
+/** Timers take no more than 24 days. */
+const PAUSE_MAX_MS = DAY_MS;
 /** The last clock lies this far beyond the end of every open bucket and the grace. */
 const FINISH_MARGIN_MS = MINUTE_MS;
 
@@ -59,8 +61,9 @@ export function createReplaySource(options: ReplayOptions): Source {
           yield { clock, bars };
           bars = [];
         }
-        const earlyMs = pace.earlyMs();
-        if (earlyMs > 0) await time.pause(earlyMs, signal);
+        for (let earlyMs = pace.earlyMs(); earlyMs > 0 && !signal.aborted; earlyMs = pace.earlyMs()) {
+          await time.pause(Math.min(earlyMs, PAUSE_MAX_MS), signal);
+        }
         if (signal.aborted) return;
         bars.push(line.bar);
         clock = line.clock;
@@ -94,7 +97,7 @@ async function* linesOf(path: string): AsyncGenerator<(ReplayLine | SkippedLine)
 /** When, by the wall clock, it is the turn of what the file's clock says. */
 interface Pace {
   moveTo(fileClock: number): void;
-  /** How long to wait, 0 where it is time. */
+  /** How long to wait; 0 where it is time, or less than a timer's millisecond before. */
   earlyMs(): number;
 }
 
@@ -112,6 +115,9 @@ function createPace(speed: number, calendar: MarketCalendar, time: Time): Pace {
       if (next > dayEnd) dayEnd = calendar.nextDay(next - 1);
       fileClock = next;
     },
-    earlyMs: () => Math.max(0, due - time.now()),
+    earlyMs() {
+      const early = due - time.now();
+      return early < 1 ? 0 : early;
+    },
   };
 }
