@@ -5,6 +5,8 @@ test('channels have the names that the contract promises', () => {
   expect(channels.bars('AAPL')).toBe('md:v1:bars:AAPL');
   expect(channels.candles('5m', 'BRK.B')).toBe('md:v1:candles:5m:BRK.B');
   expect(channels.prices('AAPL')).toBe('md:v1:prices:AAPL');
+  expect(channels.ticks(15)).toBe('md:v1:ticks:15');
+  expect(channels.ticks(3)).toBe('md:v1:ticks:3');
   expect(channels.feedStatus).toBe('md:v1:status:feed');
   expect(channels.journal(15)).toBe('md:v1:journal:15');
   expect(channels.journalHead(15)).toBe('md:v1:journal:15:head');
@@ -13,8 +15,11 @@ test('channels have the names that the contract promises', () => {
 });
 
 test('another prefix moves all of them', () => {
-  const { bars, candles, prices, journal, journalHead, ...fixed } = channelsOf('staging:md');
-  const names = [bars('A'), candles('1m', 'A'), prices('A'), journal(0), journalHead(0), ...Object.values(fixed)];
+  const { bars, candles, prices, ticks, feedStatus, journal, journalHead, demand, demandOrder } =
+    channelsOf('staging:md');
+  const perSymbol = [bars('A'), candles('1m', 'A'), prices('A')];
+  const perPartition = [ticks(0), journal(0), journalHead(0)];
+  const names = [...perSymbol, ...perPartition, feedStatus, demand, demandOrder];
   for (const name of names) expect(name).toMatch(/^staging:md:/);
   expect(new Set(names).size).toBe(names.length);
 });
