@@ -58,7 +58,10 @@ async function test(args) {
 
 /** Types and lint are both told before either ends it. */
 async function check(args) {
-  const results = await Promise.allSettled([node([TSC, '-p', 'tsconfig.check.json']), node([BIOME, 'check'])]);
+  const results = await Promise.allSettled([
+    node([TSC, '-p', 'tsconfig.check.json']),
+    node([BIOME, 'check', '--error-on-warnings']),
+  ]);
   const failure = results.find(({ status }) => status === 'rejected');
   if (failure) throw failure.reason;
   await test(args);
