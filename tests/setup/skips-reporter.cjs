@@ -1,6 +1,12 @@
 /** Names what was skipped, before the counts: nobody shall take a skipped suite for a passed one. */
 module.exports = class {
+  constructor({ testNamePattern }) {
+    this.isFiltered = Boolean(testNamePattern);
+  }
+
   onRunComplete(_contexts, { testResults }) {
+    // What the caller left out by a pattern is no news.
+    if (this.isFiltered) return;
     const skipped = new Map();
     for (const { testResults: tests } of testResults) {
       for (const { status, ancestorTitles, title } of tests) {

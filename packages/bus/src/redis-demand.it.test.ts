@@ -40,7 +40,7 @@ describeWithRedis('demand on Redis, seen from Redis', () => {
     const end = Number(await raw.zscore(leases, 'A'));
     expect(end).toBeGreaterThanOrEqual(before + LONG_MS);
     expect(end).toBeLessThanOrEqual((await now()) + LONG_MS);
-    expect(await raw.zrange(order, 0, -1)).toEqual(['B', 'A']);
+    expect(await raw.zrange(order, '0', '-1')).toEqual(['B', 'A']);
   });
 
   test('a new symbol is announced on the channel that has the name of the set', async () => {

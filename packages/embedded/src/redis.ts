@@ -22,7 +22,8 @@ export interface RedisServer extends KeptServer {
 
 /**
  * Starts a real Redis on a free port of 127.0.0.1 behind a random password, which ends with this process however that
- * ends, and comes back on the same port where it ends before. What it holds is kept in `DATA_DIR/redis` (append-only file, synced every second).
+ * ends, and comes back on the same port where it ends before. What it holds is kept in `DATA_DIR/redis` (append-only
+ * file, synced every second).
  *
  * @param dataDir null: nothing is kept
  * @param download whether a missing server may be fetched from the distribution's packages

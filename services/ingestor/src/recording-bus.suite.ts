@@ -57,6 +57,13 @@ export class RecordingBus implements Bus {
     onAppend: () => Promise.reject(new Error('nobody reads here')),
   };
 
+  readonly demand: Bus['demand'] = {
+    want: () => Promise.reject(new Error('nobody wants here')),
+    wanted: async () => [],
+    drop: () => Promise.reject(new Error('nobody drops here')),
+    onWant: async () => async () => {},
+  };
+
   get statuses(): FeedStatus[] {
     return this.keeps.map(({ text }) => FeedStatus.parse(JSON.parse(text)));
   }

@@ -1,4 +1,4 @@
-import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -118,7 +118,11 @@ describeWithRedis('everything in one process', () => {
   test('the addresses of its servers are kept where only their owner reads them', async () => {
     const service = start({ PORT: '0' });
     await ready(service);
-    expect(readFileSync(join(folder, 'data/redis.url'), 'utf8')).toMatch(/^redis:\/\/:\w+@127\.0\.0\.1:\d+$/);
+    for (const name of ['redis', 'postgres']) {
+      const path = join(folder, `data/${name}.url`);
+      expect(readFileSync(path, 'utf8')).toMatch(new RegExp(`^${name}://\\w+:\\w+@127\\.0\\.0\\.1:\\d+`));
+      expect((statSync(path).mode & 0o777).toString(8)).toBe('600');
+    }
     await service.stop();
   });
 });
