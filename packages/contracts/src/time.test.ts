@@ -18,6 +18,25 @@ describe('toIso', () => {
       }),
     );
   });
+
+  test('whole minutes of any day, in any order, read as a Date says', () => {
+    const minutes = fc.integer({ min: Date.UTC(1000, 0, 1) / 60_000, max: Date.UTC(9999, 11, 31) / 60_000 });
+    fc.assert(
+      fc.property(fc.array(fc.tuple(minutes, fc.integer({ min: -1_440, max: 1_440 }))), (pairs) => {
+        for (const [minute, step] of pairs) {
+          for (const ms of [minute * 60_000, (minute + step) * 60_000]) {
+            expect(toIso(ms)).toBe(new Date(ms).toISOString().replace('.000', ''));
+          }
+        }
+      }),
+    );
+  });
+
+  test('refuses what is no time, and works after it', () => {
+    expect(() => toIso(Number.NaN)).toThrow(RangeError);
+    expect(() => toIso(1e300)).toThrow(RangeError);
+    expect(toIso(NOON)).toBe('2025-11-03T12:00:00Z');
+  });
 });
 
 describe('parseInstant', () => {
