@@ -60,6 +60,7 @@ export class JournalLog {
     this.id = randomUUID();
     this.doneEntry = this.first - 1;
     // The oldest entry counts as consumed, as on Redis, where nobody knows how many bars it holds.
+    this.done = this.entries[0]?.barsTotal ?? 0;
   }
 
   private trim(): void {

@@ -66,8 +66,9 @@ export function describeJournalLoss(room: () => JournalRoom, canBeEmptied: boole
       expect([result.entries[0]!.number, result.entries.at(-1)!.number]).toEqual([oldest, 3_000]);
       expect((await p.append({ id: opened.id, last: 3_000 }, 'never')).head).toEqual(result.head);
       // The new reader starts over, and so does what it has consumed.
-      await p.journal.consumed(p.number, result.head.id, result.entries[0]!);
       expect(await p.waiting()).toBe((3_000 - oldest) * 500);
+      await p.journal.consumed(p.number, result.head.id, result.entries[1]!);
+      expect(await p.waiting()).toBe((3_000 - oldest - 1) * 500);
     });
 
     if (canBeEmptied) {

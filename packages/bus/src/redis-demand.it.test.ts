@@ -94,6 +94,7 @@ describeWithRedis('demand on Redis, seen from Redis', () => {
   test('symbols that are left out are counted in the log', async () => {
     const symbols = Array.from({ length: WANTED_MAX + 3 }, (_, i) => `S${i}`);
     await bus.demand.want(symbols, LONG_MS);
+    await bus.demand.want(['S0'], LONG_MS);
     expect(await raw.zcard(leases)).toBe(WANTED_MAX);
     expect(warnings).toEqual([{ event: 'too many symbols wanted', leftOut: 3 }]);
   });

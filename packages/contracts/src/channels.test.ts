@@ -8,6 +8,7 @@ test('channels have the names that the contract promises', () => {
   expect(channels.ticks(15)).toBe('md:v1:ticks:15');
   expect(channels.ticks(3)).toBe('md:v1:ticks:3');
   expect(channels.feedStatus).toBe('md:v1:status:feed');
+  expect(channels.symbols).toBe('md:v1:symbols');
   expect(channels.journal(15)).toBe('md:v1:journal:15');
   expect(channels.journalHead(15)).toBe('md:v1:journal:15:head');
   expect(channels.demand).toBe('md:v1:demand');

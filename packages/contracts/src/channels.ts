@@ -14,6 +14,8 @@ export interface Channels {
   ticks(partition: number): string;
   /** Pub/sub, and a key that holds the last message: the feed's state ({@link FeedStatus}). */
   feedStatus: string;
+  /** Pub/sub: a symbol that was just registered or is no longer to be delivered; what is so now, the store says. */
+  symbols: string;
   /** Stream of journal entries of a partition, and the pub/sub channel that says that there are more. */
   journal(partition: number): string;
   /** Hash beside the stream: identity and counters of the journal. */
@@ -32,6 +34,7 @@ export function channelsOf(prefix: string = DEFAULT_PREFIX): Channels {
     prices: (symbol) => `${prefix}:prices:${symbol}`,
     ticks: (partition) => `${prefix}:ticks:${partition}`,
     feedStatus: `${prefix}:status:feed`,
+    symbols: `${prefix}:symbols`,
     journal: (partition) => `${prefix}:journal:${partition}`,
     journalHead: (partition) => `${prefix}:journal:${partition}:head`,
     demand: `${prefix}:demand`,
