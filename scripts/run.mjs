@@ -37,6 +37,7 @@ const COMMANDS = {
   'start:gateway': (args) => program('services/gateway/dist/main.js', args),
   'db:migrate': (args) => program('packages/store/dist/migrate-main.js', args),
   bench: (args) => program('bench/dist/main.js', args),
+  smoke: (args) => node(['scripts/smoke.mjs', ...args]),
   build: (args) => node([TSC, '-b', ...args]),
   test,
   check,

@@ -54,7 +54,8 @@ const check = z.object({ ok: z.boolean() });
 
 export const ReadyChecks = z.object({
   postgres: check,
-  redis: check,
+  /** What carries the messages: Redis, or nothing but the process itself. */
+  redis: check.extend({ bus: z.enum(['redis', 'in-process']) }),
   /** Whether journal partitions have a living owner. */
   aggregator: check.extend({ owned: z.int(), partitions: z.int() }),
   feed: check.extend({

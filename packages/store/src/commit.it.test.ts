@@ -108,6 +108,17 @@ describe('commit', () => {
     expect(await test.store.symbols('NAMED')).toMatchObject([{ name: 'Named Inc.', active: false }]);
   });
 
+  it('makes a symbol that nobody registered active in a replay alone', async () => {
+    await test.store.commit(3, fence(3), at(14), [changes('PLAYED', change('1m', candles(1)))]);
+    await test.sql(`update store set source = 'simulator'`);
+    await test.store.commit(3, fence(3), at(15), [changes('WATCHED', change('1m', candles(1)))]);
+    await test.sql(`update store set source = 'replay'`);
+    expect(await test.store.symbols('PLAYED')).toMatchObject([{ active: true }]);
+    expect(await test.store.symbols('WATCHED')).toMatchObject([{ active: false }]);
+    expect(await test.store.register([{ symbol: 'WATCHED', name: null }])).toEqual([]);
+    expect(await test.store.symbols('WATCHED')).toMatchObject([{ active: true }]);
+  });
+
   it('writes 50,000 candles at once', async () => {
     const many = candles(50_000);
     await test.store.commit(4, fence(4), at(1), [changes('MANY', change('1m', many))]);

@@ -9,6 +9,8 @@ const COLUMNS = [...KEY_COLUMNS, ...VALUE_COLUMNS].join(', ');
  * One statement and not a transaction over round trips: the open transaction of an owner that is paused would hold the
  * partition's row and block its own replacement. Everything is joined to `own`, so that a fence that no longer holds
  * writes nothing. A candle's seq never falls; an equal one is a minute of which only `rev` moved.
+ * Symbols that nobody registered become known; only a replay, which delivers whatever its file holds, makes them active:
+ * one that somebody merely watched is not to be delivered for ever.
  * Symbols are sorted, since registering inserts them too, and two such inserts in different order would lock each other.
  */
 const COMMIT: Statement = {
@@ -22,8 +24,8 @@ const COMMIT: Statement = {
       select h.symbol, h.interval, h.seq, h.seq_before, own.commit_no
       from own, unnest($6::text[], $7::text[], $8::bigint[], $9::bigint[]) as h(symbol, interval, seq, seq_before)
     ), known as (
-      insert into symbols (symbol)
-      select distinct symbol from heads where seq_before = 0 order by symbol
+      insert into symbols (symbol, active)
+      select distinct symbol, exists (select from store where one and source = 'replay') from heads where seq_before = 0 order by symbol
       on conflict (symbol) do nothing
     ), numbered as (
       insert into series (symbol, interval, p, seq, seq_before, commit_no)

@@ -2,7 +2,9 @@ import type { Logger } from '@candlewire/runtime';
 import { answers } from './answers';
 import { commits } from './commit';
 import { connectDatabase } from './connect';
+import { fills } from './fills';
 import { identities } from './identity';
+import { latest } from './latest';
 import { ownership } from './ownership';
 import { reads } from './reads';
 import type { Store } from './store';
@@ -33,7 +35,9 @@ export function connectStore({
     ...answers(db),
     ...commits(db),
     ...reads(db),
+    ...latest(db),
     ...symbols(db),
+    ...fills(db),
     ping: (timeoutMs = PING_TIMEOUT_MS) => db.ping(timeoutMs),
     close: () => db.close(),
   };

@@ -26,7 +26,7 @@ const tables = async () => {
 describe('migrate', () => {
   it('makes the schema once when five start at the same moment on an empty database', async () => {
     const runs = await Promise.all(Array.from({ length: 5 }, () => migrate(database.url)));
-    expect(runs.flat()).toEqual(['0001_candles']);
+    expect(runs.flat()).toEqual(['0001_candles', '0002_history']);
     expect(await tables()).toEqual(['candles', 'owners', 'partitions', 'series', 'store', 'symbols']);
   });
 
@@ -35,6 +35,18 @@ describe('migrate', () => {
     await client.query(`insert into symbols (symbol) values ('AAPL')`);
     expect(await migrate(database.url)).toEqual([]);
     expect((await client.query('select symbol from symbols')).rows).toEqual([{ symbol: 'AAPL' }]);
+  });
+
+  it('brings a database of the first schema up to date and keeps what it holds', async () => {
+    await migrate(database.url);
+    await client.query(`
+      alter table symbols drop column history_from;
+      delete from knex_migrations where name = '0002_history';
+      insert into symbols (symbol, name) values ('AAPL', 'Apple')`);
+    expect(await migrate(database.url)).toEqual(['0002_history']);
+    expect((await client.query('select symbol, name, active, history_from from symbols')).rows).toEqual([
+      { symbol: 'AAPL', name: 'Apple', active: true, history_from: null },
+    ]);
   });
 
   it('waits for whoever migrates, and goes on when that one is gone', async () => {
@@ -53,7 +65,7 @@ describe('migrate', () => {
     });
     expect(done).toBe(false);
     await first.end();
-    expect(await second).toEqual(['0001_candles']);
+    expect(await second).toEqual(['0001_candles', '0002_history']);
   });
 
   it('leaves no connection behind', async () => {

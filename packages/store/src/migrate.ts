@@ -2,10 +2,14 @@ import { type Knex, knex } from 'knex';
 import { Client } from 'pg';
 import { CONNECT_TIMEOUT_MS, storeError } from './connect';
 import * as candles from './migrations/0001_candles';
+import * as history from './migrations/0002_history';
 import { StoreMismatch } from './store';
 
 /** Numbered, in order, forward only; one that was released is never changed. */
-const MIGRATIONS = [{ name: '0001_candles', up: candles.up }] as const;
+const MIGRATIONS = [
+  { name: '0001_candles', up: candles.up },
+  { name: '0002_history', up: history.up },
+] as const;
 type Migration = (typeof MIGRATIONS)[number];
 
 const source: Knex.MigrationSource<Migration> = {

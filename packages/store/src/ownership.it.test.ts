@@ -125,6 +125,19 @@ describe('beat', () => {
   });
 });
 
+describe('owners', () => {
+  it('names those that live, with partitions or without, and no longer those that are silent or have left', async () => {
+    expect(await test.store.owners()).toEqual([]);
+    await test.store.beat('idle', LONG_MS, new Map());
+    await test.store.beat('busy', LONG_MS, heldOf(await test.store.claim('busy', LONG_MS, 16)));
+    await test.store.beat('silent', 200, new Map());
+    expect(await test.store.owners()).toEqual(['busy', 'idle', 'silent']);
+    await waitFor(async () => (await test.store.owners()).length === 2);
+    await test.store.leave('busy');
+    expect(await test.store.owners()).toEqual(['idle']);
+  });
+});
+
 describe('release and leave', () => {
   it('gives back what is held and passes over what no longer is', async () => {
     const claims = await test.store.claim('a', LONG_MS, 3);

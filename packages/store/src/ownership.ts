@@ -75,7 +75,12 @@ const OWNED: Statement = {
   text: `select count(*) from partitions where owner is not null and lease_until > clock_timestamp()`,
 };
 
-type Ownership = Pick<Store, 'beat' | 'claim' | 'release' | 'leave' | 'owned'>;
+const OWNERS: Statement = {
+  name: 'owners',
+  text: `select owner from owners where lease_until > clock_timestamp() order by owner`,
+};
+
+type Ownership = Pick<Store, 'beat' | 'claim' | 'release' | 'leave' | 'owned' | 'owners'>;
 
 /** Who may write which partition. */
 export function ownership(db: Database): Ownership {
@@ -118,6 +123,11 @@ export function ownership(db: Database): Ownership {
     async owned() {
       const [row] = await db.run<[number]>(OWNED);
       return row![0];
+    },
+
+    async owners() {
+      const rows = await db.run<[string]>(OWNERS);
+      return rows.map(([owner]) => owner);
     },
   };
 }

@@ -1,5 +1,5 @@
 import type { Answer, Need, SeriesChange } from '@candlewire/candles';
-import type { Interval, SourceKind, SymbolRow } from '@candlewire/contracts';
+import type { Interval, SourceKind, SymbolRow, WireCandle } from '@candlewire/contracts';
 
 /** What a store is, for its whole life. */
 export interface StoreIdentity {
@@ -92,6 +92,15 @@ export interface SeriesState {
   readonly seq: number;
 }
 
+/** The newest of a symbol, from which its price follows. */
+export interface Latest {
+  readonly symbol: string;
+  /** The newest 1m candle. */
+  readonly candle: WireCandle;
+  /** Close of the last 1d candle before the New York date of that minute; null where there is none. */
+  readonly reference: number | null;
+}
+
 /** The store serves every service; each uses the part it needs. */
 export interface Store {
   /** The store's identity, null before {@link declare}. */
@@ -115,6 +124,8 @@ export interface Store {
   leave(owner: string): Promise<void>;
   /** How many partitions have a living owner. */
   owned(): Promise<number>;
+  /** Owners that live, by Postgres's clock, ascending; whether they hold partitions or not. */
+  owners(): Promise<string[]>;
 
   // candles (aggregator)
   /** Symbols of the partition with candles that are not final: whom the clock alone may change. */
@@ -142,6 +153,8 @@ export interface Store {
   head(symbol: string, interval: Interval): Promise<SeriesState | null>;
   /** Where every series stands, ascending by symbol: what a reader that may have lost messages compares with. */
   heads(): Promise<SeriesHead[]>;
+  /** The newest minutes of these symbols, in their order, in one round trip; symbols without a minute are left out. */
+  latest(symbols: readonly string[]): Promise<Latest[]>;
   /** All symbols, ascending, or the row of one. */
   symbols(only?: string): Promise<SymbolRow[]>;
   /** Whether a symbol was ever seen or registered. */
@@ -153,6 +166,25 @@ export interface Store {
   register(wanted: readonly { readonly symbol: string; readonly name: string | null }[]): Promise<string[]>;
   /** A symbol is no longer to be delivered; its candles stay. @returns false where it is unknown */
   deactivate(symbol: string): Promise<boolean>;
+
+  // filling (ingestor)
+  /** Symbols that are to be delivered, ascending. */
+  activeSymbols(): Promise<string[]>;
+  /** What is stored of the active symbols, or of those of `only` that are active; ascending by symbol, all of one snapshot. */
+  historyOf(only?: readonly string[]): Promise<StoredHistory[]>;
+  /** The source is being asked for bars of these symbols from `from` (epoch ms) on; an earlier time that is known stays. */
+  historyBegins(symbols: readonly string[], from: number): Promise<void>;
+  /** How far the partition's journal has been stored: everything up to entry `last` of journal `id`, which is '' before the first. */
+  consumed(partition: number): Promise<{ readonly id: string; readonly last: number }>;
+}
+
+/** How far back and forth the store knows a symbol. */
+export interface StoredHistory {
+  readonly symbol: string;
+  /** openTime of the newest 1m candle, null where there is none. */
+  readonly lastOpenTime: number | null;
+  /** From when on the source was asked for bars, epoch ms; null: never. */
+  readonly historyFrom: number | null;
 }
 
 /** The store belongs to another source, calendar or number of partitions. */

@@ -1,6 +1,4 @@
-import { randomUUID } from 'node:crypto';
-import { hostname } from 'node:os';
-import { connectBus } from '@candlewire/bus';
+import { type Bus, busConfig, connectBus } from '@candlewire/bus';
 import { channelsOf, PARTITIONS } from '@candlewire/contracts';
 import {
   ConfigError,
@@ -14,6 +12,7 @@ import {
 import { connectStore, migrate } from '@candlewire/store';
 import { createAggregator } from './aggregator';
 import { aggregatorConfig } from './config';
+import { newOwner } from './owner';
 
 export { type Aggregator, type AggregatorDeps, createAggregator } from './aggregator';
 export { aggregatorConfig } from './config';
@@ -21,18 +20,24 @@ export { aggregatorConfig } from './config';
 /** A connection for each partition that may commit at the same time, and a few for the rest. */
 const POOL_MAX = PARTITIONS + 4;
 
+export interface StartOptions {
+  /** Used instead of the one at REDIS_URL, which may be missing then; stays open. */
+  readonly bus?: Bus;
+}
+
 /**
  * Starts an aggregator: waits for the store and for the ingestor that names its source, then owns its share of the
  * partitions.
  * @throws ConfigError naming all that is wrong with the environment
  */
-export async function startAggregator(env: Env, logger: Logger): Promise<Running> {
-  const config = parseConfig(aggregatorConfig, env);
+export async function startAggregator(env: Env, logger: Logger, { bus: given }: StartOptions = {}): Promise<Running> {
+  if (given === undefined) parseConfig(aggregatorConfig, env);
+  const config = parseConfig({ ...aggregatorConfig, REDIS_URL: busConfig.REDIS_URL }, env);
   loadCalendar('nyse', config.CALENDAR_FILE);
 
   const stopping = new AbortController();
   const store = connectStore({ url: config.DATABASE_URL, logger, poolMax: POOL_MAX });
-  const bus = connectBus({ url: config.REDIS_URL, prefix: config.REDIS_PREFIX, logger });
+  const bus = given ?? connectBus({ url: config.REDIS_URL!, prefix: config.REDIS_PREFIX, logger });
   let running: ReturnType<typeof createAggregator> | null = null;
 
   const start = async () => {
@@ -65,7 +70,7 @@ export async function startAggregator(env: Env, logger: Logger): Promise<Running
       epoch: identity.epoch,
       rules: { calendar, graceMs: config.FINAL_GRACE_MS },
       logger,
-      owner: `${hostname()}:${process.pid}:${randomUUID().slice(0, 8)}`,
+      owner: newOwner(),
     });
   };
   // In the background: a service must be told to stop, or stand beside others, while it still waits for its store.
@@ -87,7 +92,10 @@ export async function startAggregator(env: Env, logger: Logger): Promise<Running
           await running?.stop();
         },
       },
-      { name: 'aggregator: close', run: async () => void (await Promise.all([store.close(), bus.close()])) },
+      {
+        name: 'aggregator: close',
+        run: async () => void (await Promise.all([store.close(), given === undefined && bus.close()])),
+      },
     ],
   };
 }

@@ -1,6 +1,14 @@
 import type { Bus, ReadEntry } from '@candlewire/bus';
 import { type Advanced, type Answer, advance, type Need, type Rules, SymbolState } from '@candlewire/candles';
-import { type Bar, type Channels, decodeEntry, decodeTicks, partitionOf, type Tick } from '@candlewire/contracts';
+import {
+  type Bar,
+  type Channels,
+  decodeEntry,
+  decodeTicks,
+  ENTRY_BARS_MAX,
+  partitionOf,
+  type Tick,
+} from '@candlewire/contracts';
 import { type Logger, retry } from '@candlewire/runtime';
 import type { Claim, Position, Store, SymbolChange } from '@candlewire/store';
 import type { AggregatorCounters } from './counters';
@@ -30,9 +38,9 @@ export class Fenced extends Error {
 const READ_ENTRIES_MAX = 256;
 /** Bars of one commit: bounds its memory, its time, and what is told again after a crash. */
 const BATCH_BARS_MAX = 4_000;
-/** Entries or bars that changed nothing may run ahead of the stored position so far: no commit for nothing, yet the journal can be trimmed. */
+/** Entries or bars that changed nothing may run ahead of the stored position so far: no commit for nothing, yet the journal can be trimmed. History is appended while few bars wait: a full entry of it is news. */
 const UNSTORED_ENTRIES_MAX = 256;
-const UNSTORED_BARS_MAX = 2_000;
+const UNSTORED_BARS_MAX = ENTRY_BARS_MAX;
 /** Wake-ups can be lost with the connection: look at the journal at least so often. */
 const LOOK_MS = 1_000;
 /** Symbols loaded at a time when a partition is taken over. */

@@ -16,10 +16,21 @@ export const httpConfig = {
   CORS_ORIGINS: z.string().default('*').transform(parseOrigins),
 };
 
+/** Limits of WebSocket connections. */
+export const wsConfig = {
+  WS_MAX_MESSAGE_BYTES: whole(128, 16 * 1024 * 1024).default(16_384),
+  WS_MAX_SUBSCRIPTIONS: whole(1, 100_000).default(500),
+  WS_MAX_INBOUND_PER_S: whole(1, 100_000).default(20),
+  WS_MAX_CONNECTIONS: whole(1, 1_000_000).default(20_000),
+  WS_PING_MS: whole(100, 600_000).default(25_000),
+  WS_QUEUE_HARD_BYTES: whole(1_024, 1024 * 1024 * 1024).default(1_048_576),
+};
+
 /** Everything that the gateway reads as a service of its own. */
 export const gatewayConfig = {
   ...runtimeConfig,
   ...httpConfig,
+  ...wsConfig,
   DATABASE_URL: storeConfig.DATABASE_URL.unwrap(),
   REDIS_URL: busConfig.REDIS_URL.unwrap(),
   REDIS_PREFIX: busConfig.REDIS_PREFIX,

@@ -1,10 +1,11 @@
 import type { Bus } from '@candlewire/bus';
 import type { Channels } from '@candlewire/contracts';
-import type { Logger, Phase } from '@candlewire/runtime';
+import { boundedLog, type Logger, type Phase, parseConfig } from '@candlewire/runtime';
 import type { Store } from '@candlewire/store';
 import express, { type Express } from 'express';
 import helmet from 'helmet';
-import type { CorsOrigins } from './config';
+import { boundStore, type Reads, type Writes } from './bound-store';
+import { type CorsOrigins, wsConfig } from './config';
 import { createFeedWatch } from './health/feed-watch';
 import { type Calendars, createReadiness, type Readiness } from './health/readiness';
 import { createCandlePages } from './http/candle-pages';
@@ -12,26 +13,33 @@ import { candlesRoute } from './http/candles-route';
 import { cors } from './http/cors';
 import { errorHandler, notFound } from './http/errors';
 import { healthRoutes } from './http/health-route';
+import { historyRoute } from './http/history-route';
+import { pageRoute } from './http/page';
 import { refuseRepeated } from './http/params';
 import { createHttpServer } from './http/server';
 import { symbolsRoute } from './http/symbols-route';
-import { boundReads, type Reads } from './reads';
+import { type WsLimits, wsLimits } from './ws/limits';
+import { createWsServer } from './ws/server';
 
 /** Requests that are not answered by then are cut off at shutdown. Longer than any of them may take. */
 const DRAIN_MS = 10_000;
+/** Clients of WebSockets are sent away over a few seconds, and then have a few to answer. */
+const LEAVE_MS = 10_000;
 
 export interface GatewayDeps {
-  readonly store: Pick<Store, keyof Reads | 'ping' | 'identity' | 'owned'>;
-  readonly bus: Pick<Bus, 'kind' | 'ping' | 'subscribe' | 'kept' | 'onReconnect'>;
+  readonly store: Pick<Store, keyof Reads | keyof Writes | 'ping' | 'identity' | 'owned'>;
+  readonly bus: Pick<Bus, 'kind' | 'ping' | 'publish' | 'subscribe' | 'kept' | 'onReconnect' | 'demand'>;
   readonly channels: Channels;
   readonly calendars: Calendars;
   readonly corsOrigins: CorsOrigins;
+  /** The defaults of the configuration where they are left out. */
+  readonly limits?: WsLimits;
   readonly logger: Logger;
   /** Wall clock, epoch ms. */
   readonly now?: () => number;
 }
 
-/** The read side of the system over HTTP. Holds no state that another replica would not come to as well. */
+/** What clients see of the system: HTTP and WebSockets. Holds no state that another replica would not come to as well. */
 export interface Gateway {
   readonly app: Express;
   /**
@@ -48,8 +56,12 @@ export function createGateway(deps: GatewayDeps): Gateway {
   const { bus, channels, logger, now = Date.now } = deps;
   const feed = createFeedWatch(bus, channels.feedStatus, logger);
   const readiness = createReadiness({ ...deps, feed, now });
-  const app = createApp(deps, readiness);
+  const store = boundStore(deps.store, logger);
+  const app = createApp(deps, store, readiness);
   const server = createHttpServer(app);
+  const limits = deps.limits ?? wsLimits(parseConfig(wsConfig, {}));
+  const sockets = createWsServer({ ...deps, store, limits });
+  sockets.attach(server.node);
   return {
     app,
     async start(port, host) {
@@ -60,20 +72,25 @@ export function createGateway(deps: GatewayDeps): Gateway {
     shutdown: [
       { name: 'gateway: unready', run: () => readiness.leave() },
       { name: 'gateway: stop accepting', run: () => server.stopAccepting() },
+      { name: 'gateway: send websocket clients away', run: () => sockets.leave(), deadlineMs: LEAVE_MS },
       { name: 'gateway: drain', run: () => server.drained(), deadlineMs: DRAIN_MS },
       {
         name: 'gateway: stop following',
         run() {
           server.cut();
           feed.stop();
+          sockets.close();
         },
       },
     ],
   };
 }
 
-function createApp({ store, bus, calendars, corsOrigins, logger }: GatewayDeps, readiness: Readiness): Express {
-  const reads = boundReads(store, logger);
+function createApp(
+  { bus, channels, calendars, corsOrigins, logger }: GatewayDeps,
+  store: Reads & Writes,
+  readiness: Readiness,
+): Express {
   const app = express();
   app.disable('x-powered-by');
   app.use(
@@ -81,14 +98,31 @@ function createApp({ store, bus, calendars, corsOrigins, logger }: GatewayDeps, 
       contentSecurityPolicy: { useDefaults: false, directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } },
       // It speaks plain HTTP: whether a host is to be reached by TLS alone is the business of what stands before it.
       strictTransportSecurity: false,
+      xFrameOptions: { action: 'deny' },
     }),
   );
   app.use(cors(corsOrigins));
   app.use(healthRoutes(bus, readiness));
   app.use('/api', refuseRepeated);
-  app.use(candlesRoute(createCandlePages(reads), calendars.nyse));
-  app.use(symbolsRoute(reads));
+  app.use(candlesRoute(createCandlePages(store), calendars.nyse));
+  app.use(symbolsRoute({ store, announce: announcer(bus, channels, logger) }));
+  app.use(historyRoute(store));
+  app.use(pageRoute());
   app.use(notFound);
   app.use(errorHandler(logger));
   return app;
+}
+
+/** Who delivers symbols looks from time to time as well: an announcement that is lost costs a moment, and no caller waits for one. */
+function announcer(
+  bus: Pick<Bus, 'publish' | 'demand'>,
+  channels: Channels,
+  logger: Logger,
+): (symbol: string, active: boolean) => void {
+  const logFailure = boundedLog(logger, 'symbol not announced');
+  return (symbol, active) => {
+    const told = [bus.publish([{ channel: channels.symbols, text: symbol }])];
+    if (!active) told.push(bus.demand.drop(symbol));
+    Promise.all(told).catch((err: unknown) => logFailure({ symbol, err }));
+  };
 }

@@ -1,4 +1,7 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { connectBus } from '@candlewire/bus';
 import {
   ApiHealthResponse,
@@ -8,8 +11,10 @@ import {
   type FeedStatus,
   ReadyResponse,
 } from '@candlewire/contracts';
-import { ConfigError, type Env, type Running, runPhases, silentLogger } from '@candlewire/runtime';
+import { ConfigError, type Env, type Logger, type Running, runPhases, silentLogger } from '@candlewire/runtime';
+import { connectStore, migrate } from '@candlewire/store';
 import { describeWithRedis, spawnService, testDatabase, testRedis, waitFor } from '@candlewire/testkit';
+import { Client } from 'pg';
 import { NO_REDIS, proxyTo, type TestProxy, type TestStore, testStore, testWriter } from './rig.suite';
 import { checkGateway, startGateway } from './start';
 
@@ -94,7 +99,7 @@ describeWithRedis('a gateway', () => {
     expect(await health()).toEqual({ status: 'ok', service: 'gateway', uptime_s: expect.any(Number), bus: 'redis' });
     expect((await ready()).checks).toEqual({
       postgres: { ok: false },
-      redis: { ok: false },
+      redis: { ok: false, bus: 'redis' },
       aggregator: { ok: false, owned: 0, partitions: 16 },
       feed: { ok: false, state: 'connecting', last_bar_at: null, session: null },
     });
@@ -193,6 +198,43 @@ describeWithRedis('a gateway', () => {
     const response = await underWay;
     expect([response.status, response.headers.get('connection')]).toEqual([200, 'close']);
     expect(await rested).toBe(true);
+  });
+});
+
+describe('a store', () => {
+  const log: { event: string; fields: unknown }[] = [];
+  const note = (event: string, fields?: unknown) => void log.push({ event, fields });
+  const logger: Logger = { error: note, warn: note, info: note, debug: note, child: () => logger };
+
+  test('whose exchange calendar has run out is told at start', async () => {
+    const { url, drop } = await testDatabase();
+    const folder = mkdtempSync(join(tmpdir(), 'candlewire-'));
+    const file = join(folder, 'calendar.csv');
+    writeFileSync(file, 'date,kind,close_time_local,name\n2019-12-25,holiday,,Christmas\n');
+    await migrate(url);
+    const store = connectStore({ url, logger: silentLogger });
+    await store.declare({ source: 'alpaca', calendar: 'nyse', partitions: 16 });
+    const env = { DATABASE_URL: url, REDIS_URL: NO_REDIS, PORT: '0', CALENDAR_FILE: file };
+    const running = await startGateway(env, logger);
+    const told = () => log.find(({ event }) => event.startsWith('calendar table has ended'));
+    expect((await waitFor(told)).fields).toEqual({ lastYear: 2019 });
+    await stop(running);
+    await store.close();
+    await drop();
+    rmSync(folder, { recursive: true });
+  });
+
+  test('of a newer program ends the gateway', async () => {
+    const { url, drop } = await testDatabase();
+    await migrate(url);
+    const client = new Client({ connectionString: url });
+    await client.connect();
+    await client.query("insert into knex_migrations (name, batch, migration_time) values ('9999_later', 2, now())");
+    await client.end();
+    const running = await startGateway({ DATABASE_URL: url, REDIS_URL: NO_REDIS, PORT: '0' }, silentLogger);
+    await expect(running.done).rejects.toThrow(/9999_later.*update the program/);
+    await stop(running);
+    await drop();
   });
 });
 

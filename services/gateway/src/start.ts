@@ -1,4 +1,4 @@
-import { connectBus } from '@candlewire/bus';
+import { type Bus, busConfig, connectBus } from '@candlewire/bus';
 import { type MarketCalendar, newYorkDay } from '@candlewire/candles';
 import { channelsOf } from '@candlewire/contracts';
 import {
@@ -16,22 +16,30 @@ import { connectStore, migrate, type Store, StoreMismatch } from '@candlewire/st
 import { gatewayConfig, httpConfig } from './config';
 import { createGateway } from './gateway';
 import { createHttpServer } from './http/server';
+import { wsLimits } from './ws/limits';
+
+export interface StartOptions {
+  /** Used instead of the one at REDIS_URL, which may be missing then; stays open. */
+  readonly bus?: Bus;
+}
 
 /**
  * Starts the gateway as `env` says. It listens when this resolves, whether or not Postgres and Redis are there: it looks
  * for them in the background and is not ready before.
  * @throws ConfigError with everything that is wrong, a PORT in use included
  */
-export async function startGateway(env: Env, logger: Logger): Promise<Running> {
-  const problems = [...(await problemsOf(() => parseConfig(gatewayConfig, env))), ...(await checkGateway(env))];
+export async function startGateway(env: Env, logger: Logger, { bus: given }: StartOptions = {}): Promise<Running> {
+  const lenient = { ...gatewayConfig, REDIS_URL: busConfig.REDIS_URL };
+  const values = () => (given === undefined ? parseConfig(gatewayConfig, env) : parseConfig(lenient, env));
+  const problems = [...(await problemsOf(values)), ...(await checkGateway(env))];
   if (problems.length > 0) throw new ConfigError([...new Set(problems)]);
 
-  const config = parseConfig(gatewayConfig, env);
+  const config = parseConfig(lenient, env);
   const nyse = loadCalendar('nyse', config.CALENDAR_FILE);
-  const bus = connectBus({ url: config.REDIS_URL, prefix: config.REDIS_PREFIX, logger });
+  const bus = given ?? connectBus({ url: config.REDIS_URL!, prefix: config.REDIS_PREFIX, logger });
   const store = connectStore({ url: config.DATABASE_URL, logger });
   const close = async (): Promise<void> => {
-    await Promise.allSettled([store.close(), bus.close()]);
+    await Promise.allSettled([store.close(), given === undefined && bus.close()]);
   };
   const gateway = createGateway({
     store,
@@ -39,6 +47,7 @@ export async function startGateway(env: Env, logger: Logger): Promise<Running> {
     channels: channelsOf(config.REDIS_PREFIX),
     calendars: { nyse, '24x7': loadCalendar('24x7') },
     corsOrigins: config.CORS_ORIGINS,
+    limits: wsLimits(config),
     logger,
   });
   try {

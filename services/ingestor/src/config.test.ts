@@ -16,6 +16,9 @@ test('a replay needs its file and the servers, everything else has a default', (
   expect(parseIngestorConfig(replay)).toEqual({
     ...replay,
     REPLAY_SPEED: 1,
+    HISTORY_DAYS: 5,
+    SIM_SEED: 1,
+    SIM_CALENDAR: '24x7',
     FINAL_GRACE_MS: 35_000,
     LOG_LEVEL: 'info',
     REDIS_PREFIX: 'md:v1',
@@ -42,9 +45,33 @@ test('symbols are raised to upper case and blanks around them go', () => {
   expect(parseIngestorConfig({ ...replay, SYMBOLS: 'aapl, BRK.B' }).SYMBOLS).toEqual(['AAPL', 'BRK.B']);
 });
 
-test.each(['simulator', 'alpaca', ''])('SOURCE %p is not part of this version', (SOURCE) => {
-  expect(checkIngestorConfig({ ...servers, SOURCE })).toEqual([
-    `SOURCE: ${SOURCE || 'simulator'} is not part of this version; set SOURCE=replay and REPLAY_FILE`,
+test('a simulator needs the servers alone, and is what there is where no source is named', () => {
+  expect(parseIngestorConfig(servers)).toMatchObject({ SOURCE: 'simulator', SIM_SEED: 1, SIM_CALENDAR: '24x7' });
+  expect(parseIngestorConfig({ ...servers, SOURCE: '', SIM_SEED: '7', SIM_CALENDAR: 'nyse' })).toMatchObject({
+    SOURCE: 'simulator',
+    SIM_SEED: 7,
+    SIM_CALENDAR: 'nyse',
+  });
+});
+
+test('whoever brings a bus needs no REDIS_URL, but a DATABASE_URL', () => {
+  const { DATABASE_URL } = servers;
+  expect(parseIngestorConfig({ DATABASE_URL }, true)).toMatchObject({ DATABASE_URL });
+  expect(() => parseIngestorConfig({}, true)).toThrow('DATABASE_URL: must be set');
+  expect(() => parseIngestorConfig({ DATABASE_URL })).toThrow('REDIS_URL: must be set');
+});
+
+test.each([
+  ['SIM_SEED', '-1', 'must be a whole number from 0 to 4294967295'],
+  ['SIM_CALENDAR', 'lse', 'must be one of 24x7, nyse'],
+  ['HISTORY_DAYS', '3651', 'must be a whole number from 0 to 3650'],
+])('%s %s is refused', (name, value, problem) => {
+  expect(checkIngestorConfig({ ...servers, [name]: value })).toEqual([`${name}: ${problem}`]);
+});
+
+test('alpaca is not part of this version', () => {
+  expect(checkIngestorConfig({ ...servers, SOURCE: 'alpaca' })).toEqual([
+    'SOURCE: alpaca is not part of this version; set SOURCE=simulator, or SOURCE=replay and REPLAY_FILE',
   ]);
 });
 

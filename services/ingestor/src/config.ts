@@ -6,6 +6,11 @@ import { storeConfig } from '@candlewire/store';
 import { z } from 'zod';
 
 const GRACE_MAX_MS = 3_600_000;
+const SEED_MAX = 2 ** 32 - 1;
+const HISTORY_DAYS_MAX = 3_650;
+
+/** Registered where the store knows no symbol and none is named. */
+export const DEFAULT_SYMBOLS = ['AAPL', 'MSFT', 'NVDA', 'AMZN', 'SPY'] as const;
 
 const speed = z
   .string()
@@ -25,8 +30,12 @@ export const ingestorConfig = {
   ...busConfig,
   ...storeConfig,
   SOURCE: oneOf(SOURCE_KINDS).default('simulator'),
-  /** Registered at start, where the source asks for symbols; a replay delivers what its file holds. */
+  /** Registered at each start; a replay delivers what its file holds. */
   SYMBOLS: symbols.optional(),
+  /** How many days before the current one a symbol without history is filled from the source. */
+  HISTORY_DAYS: whole(0, HISTORY_DAYS_MAX).default(5),
+  SIM_SEED: whole(0, SEED_MAX).default(1),
+  SIM_CALENDAR: oneOf(['24x7', 'nyse']).default('24x7'),
   REPLAY_FILE: z.string().optional(),
   /** Factor of the time between deliveries; Infinity for `max`. */
   REPLAY_SPEED: speed.default(1),
@@ -48,20 +57,24 @@ export function checkIngestorConfig(env: Env): string[] {
   return problemsIn(ingestorConfig, env);
 }
 
-/** @throws ConfigError with all that is wrong, missing servers included */
-export function parseIngestorConfig(env: Env) {
-  const problems = problemsIn(serviceConfig, env);
+/**
+ * @param hasBus REDIS_URL may be missing: the ingestor was given a bus
+ * @throws ConfigError with all that is wrong, missing servers included
+ */
+export function parseIngestorConfig(env: Env, hasBus = false) {
+  const shape = hasBus ? { ...ingestorConfig, DATABASE_URL: serviceConfig.DATABASE_URL } : serviceConfig;
+  const problems = problemsIn(shape, env);
   if (problems.length > 0) throw new ConfigError(problems);
-  return parseConfig(serviceConfig, env);
+  return parseConfig({ ...ingestorConfig, DATABASE_URL: serviceConfig.DATABASE_URL }, env);
 }
 
-function problemsIn(shape: typeof ingestorConfig | typeof serviceConfig, env: Env): string[] {
+function problemsIn(shape: z.ZodRawShape, env: Env): string[] {
   const problems = problemsOf(() => parseConfig(shape, env));
   const given = (name: string) => env[name]?.trim() || undefined;
   const source = given('SOURCE') ?? 'simulator';
   if (source === 'replay') problems.push(...replayProblems(given('REPLAY_FILE')));
-  else if (!problems.some((problem) => problem.startsWith('SOURCE:'))) {
-    problems.push(`SOURCE: ${source} is not part of this version; set SOURCE=replay and REPLAY_FILE`);
+  else if (source === 'alpaca') {
+    problems.push('SOURCE: alpaca is not part of this version; set SOURCE=simulator, or SOURCE=replay and REPLAY_FILE');
   }
   const calendarFile = given('CALENDAR_FILE');
   if (calendarFile !== undefined) problems.push(...problemsOf(() => loadCalendar('nyse', calendarFile)));

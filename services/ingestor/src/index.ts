@@ -1,4 +1,4 @@
 export { checkIngestorConfig, ingestorConfig } from './config';
 export { type Counters, createIngestor, type Ingestor, type IngestorOptions } from './ingestor';
 export * from './sources/source';
-export { startIngestor } from './start';
+export { type StartOptions, startIngestor } from './start';

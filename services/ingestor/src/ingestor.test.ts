@@ -202,7 +202,7 @@ describe('the clock alone', () => {
     for (let p = 0; p < PARTITIONS; p++)
       expect(bus.of(p).at(-1)).toMatchObject({ clock: CLOCK + 86_400_000, bars: [] });
     await waitFor(() => logged.some(({ event }) => event === 'replay finished'));
-    expect(ingestor.counters()).toEqual({ bars: 1, entries: 17, refused: { not_a_number: 2 } });
+    expect(ingestor.counters()).toEqual({ bars: 1, entries: 17, fills: null, refused: { not_a_number: 2 } });
   });
 });
 

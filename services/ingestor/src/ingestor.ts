@@ -1,10 +1,14 @@
 import type { Bus } from '@candlewire/bus';
+import type { MarketCalendar } from '@candlewire/candles';
 import { channelsOf, PARTITIONS } from '@candlewire/contracts';
 import { boundedLog, type Logger, retry } from '@candlewire/runtime';
 import { type Store, StoreUnavailable } from '@candlewire/store';
 import { createFeedReporter } from './feed-reporter';
+import { createFills, type FillsCounters } from './fill/fills';
 import { createJournalWriter } from './journal-writer';
 import type { Delivery, Source } from './sources/source';
+import type { SymbolSet } from './symbols';
+import { relayTicks } from './tick-relay';
 import { systemTime, type Time } from './time';
 import { withTicks } from './with-ticks';
 
@@ -20,14 +24,29 @@ export interface IngestorOptions {
   readonly prefix: string;
   readonly logger: Logger;
   readonly time?: Time;
+  /** What the source is asked for; absent where it delivers what it has, as a replay does. */
+  readonly symbols?: SymbolSet;
+  /** How history is filled; without effect where the source has none. */
+  readonly fill?: FillOptions;
+}
+
+export interface FillOptions {
+  readonly store: Pick<Store, 'historyOf' | 'historyBegins' | 'consumed'>;
+  /** Of the queue: DATABASE_URL. */
+  readonly databaseUrl: string;
+  readonly calendar: MarketCalendar;
+  /** How many days before the current one a symbol is filled at first. */
+  readonly historyDays: number;
 }
 
 /** Since the process began; a file that is played again counts again. */
 export interface Counters {
-  /** Bars appended to the journals. */
+  /** Bars appended to the journals, history included. */
   readonly bars: number;
   /** Journal entries appended, those with a clock alone included. */
   readonly entries: number;
+  /** Of history; null where the source has none. */
+  readonly fills: FillsCounters | null;
   /** What the source refused to take for a bar, by reason. */
   readonly refused: Readonly<Record<string, number>>;
 }
@@ -44,19 +63,26 @@ export interface Ingestor {
 }
 
 export function createIngestor(options: IngestorOptions): Ingestor {
-  const { source, bus, store, migrate, prefix, logger, time = systemTime } = options;
+  const { source, bus, store, migrate, prefix, logger, time = systemTime, symbols, fill } = options;
   const channels = channelsOf(prefix);
   const writer = createJournalWriter({ journal: bus.journal, channels, time, logger });
   const feed = createFeedReporter({ bus, channel: channels.feedStatus, kind: source.kind, time, logger });
+  const { history, ticks } = source;
+  const fills = history && fill ? createFills({ ...fill, history, writer, time, logger }) : null;
 
   const logWaiting = boundedLog(logger, 'waiting for the store', { first: 1 });
 
-  const counters = (): Counters => ({ ...writer.appended, refused: { ...source.refused } });
+  const counters = (): Counters => ({
+    ...writer.appended,
+    fills: fills?.counters() ?? null,
+    refused: { ...source.refused },
+  });
 
   async function declare(signal: AbortSignal): Promise<void> {
     const act = async () => {
       await migrate();
       await store.declare({ source: source.kind, calendar: source.calendar, partitions: PARTITIONS });
+      await symbols?.begin();
     };
     const onFailure = (err: unknown, attempt: number) => {
       if (!(err instanceof StoreUnavailable)) throw err;
@@ -86,6 +112,8 @@ export function createIngestor(options: IngestorOptions): Ingestor {
   }
 
   async function take(delivery: Delivery, signal: AbortSignal): Promise<boolean> {
+    // From here on live bars flow, again or for the first time, and none of them stands in a journal yet.
+    if (delivery.state === 'live' && fills !== null) await fills.plan(await fills.survey(undefined, signal), signal);
     await writer.room(signal);
     const same = await writer.write(delivery, signal);
     feed.clock = delivery.clock;
@@ -95,6 +123,37 @@ export function createIngestor(options: IngestorOptions): Ingestor {
       feed.enter(delivery.state, delivery.reason);
     }
     return same;
+  }
+
+  /** What a newly registered symbol lacks is surveyed before its live bars come, and planned once they do. */
+  const registered = (signal: AbortSignal) => async (added: readonly string[]) => {
+    const stored = await fills?.survey(added, signal);
+    return async () => {
+      if (stored) await fills?.plan(stored, signal);
+    };
+  };
+
+  /** All that goes on at the same time. Where one part fails for good, all of them end, and the failure is thrown. */
+  async function runParts(signal: AbortSignal): Promise<void> {
+    const inner = new AbortController();
+    const both = AbortSignal.any([signal, inner.signal]);
+    const playing = async () => {
+      while (!both.aborted) await play(both);
+    };
+    const parts = [
+      playing(),
+      fills?.run(both),
+      symbols?.follow(registered(both), both),
+      ticks && relayTicks({ ticks, bus, channels, time, logger }, both),
+    ];
+    const failures: unknown[] = [];
+    const failed = (err: unknown) => {
+      // Whatever was tried when the signal came was given up for it.
+      if (!both.aborted) failures.push(err);
+      inner.abort();
+    };
+    await Promise.all(parts.map((part) => part?.catch(failed)));
+    if (failures.length > 0) throw failures[0];
   }
 
   return {
@@ -109,9 +168,9 @@ export function createIngestor(options: IngestorOptions): Ingestor {
       const reporting = new AbortController();
       const reports = feed.run(reporting.signal);
       try {
-        while (!signal.aborted) await play(signal);
+        await writer.open(signal);
+        await runParts(signal);
       } catch (err) {
-        // Whatever was tried when the signal came was given up for it.
         if (!signal.aborted) throw err;
       } finally {
         reporting.abort();

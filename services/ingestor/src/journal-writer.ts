@@ -1,5 +1,6 @@
 import { type Append, BusUnavailable, type Journal, type JournalHead, type Message } from '@candlewire/bus';
 import {
+  type Bar,
   type Channels,
   ENTRY_BARS_MAX,
   encodeBar,
@@ -18,6 +19,8 @@ const QUIET_MS = 1_000;
 /** How often the journals are looked at while nothing is appended. */
 const HEADS_CHECK_MS = 2_000;
 const ROOM_POLL_MS = 100;
+/** History is appended while fewer bars wait: live bars are never behind more than two entries of it. */
+const HISTORY_WAITING_BARS_MAX = 2 * ENTRY_BARS_MAX;
 /** A pause is ordinary in a fast replay; one of this length means that nobody consumes. */
 const ROOM_WARN_MS = 10_000;
 
@@ -47,6 +50,14 @@ export interface JournalWriter {
   write(delivery: Delivery, signal: AbortSignal): Promise<boolean>;
   /** To be called about twice a second: tells quiet partitions the clock, and looks at the journals. Returns as {@link write}. */
   tick(signal: AbortSignal): Promise<boolean>;
+  /**
+   * Appends at most an entry's bars to a partition, without publishing them and without a clock, once few enough wait
+   * there. May run beside everything else.
+   * @returns the journal with them; null where it is not the one that was opened: nothing was appended
+   */
+  appendHistory(partition: number, bars: readonly Bar[], signal: AbortSignal): Promise<JournalHead | null>;
+  /** Identity of a partition's journal as it was last seen; '' before the journals were opened. */
+  journalOf(partition: number): string;
 }
 
 interface Partition {
@@ -118,15 +129,27 @@ export function createJournalWriter({ journal, channels, time, logger }: Journal
     for (const [index, { head, waiting }] of results.entries()) {
       const { partition: number, known, bars } = appends[index]!;
       const partition = partitions[number]!;
-      partition.head = head;
       partition.waiting = waiting;
-      if (head.id !== known.id) same = false;
-      else {
-        appended.bars += bars;
-        appended.entries++;
+      if (head.id !== known.id) {
+        partition.head = head;
+        same = false;
+        continue;
       }
+      moveTo(partition, head);
+      appended.bars += bars;
+      appended.entries++;
     }
     return same;
+  }
+
+  /** Answers to what runs side by side may come in any order. */
+  function moveTo(partition: Partition, head: JournalHead): void {
+    if (partition.head?.id === head.id && partition.head.last < head.last) partition.head = head;
+  }
+
+  async function refreshWaiting(signal: AbortSignal): Promise<void> {
+    const waiting = await persist(() => journal.waiting(PARTITIONS), signal);
+    for (const partition of partitions) partition.waiting = waiting[partition.number]!;
   }
 
   /** The entries that bring `bars` (as text) and the clock to a partition. */
@@ -161,8 +184,7 @@ export function createJournalWriter({ journal, channels, time, logger }: Journal
       await look(signal);
       for (const partition of partitions) partition.clock = Number.NEGATIVE_INFINITY;
       clock = null;
-      const waiting = await persist(() => journal.waiting(PARTITIONS), signal);
-      for (const partition of partitions) partition.waiting = waiting[partition.number]!;
+      await refreshWaiting(signal);
     },
 
     async room(signal) {
@@ -175,8 +197,7 @@ export function createJournalWriter({ journal, channels, time, logger }: Journal
         }
         await time.pause(ROOM_POLL_MS, signal);
         waited += ROOM_POLL_MS;
-        const waiting = await persist(() => journal.waiting(PARTITIONS), signal);
-        for (const partition of partitions) partition.waiting = waiting[partition.number]!;
+        await refreshWaiting(signal);
       }
     },
 
@@ -205,5 +226,34 @@ export function createJournalWriter({ journal, channels, time, logger }: Journal
       if (!(await append(clockEntries(isQuiet), [], signal))) return false;
       return time.now() - lookedAt < HEADS_CHECK_MS || look(signal);
     },
+
+    async appendHistory(number, bars, signal) {
+      const partition = partitions[number]!;
+      const opened = partition.head!;
+      while (partition.waiting >= HISTORY_WAITING_BARS_MAX) {
+        await time.pause(ROOM_POLL_MS, signal);
+        signal.throwIfAborted();
+        await refreshWaiting(signal);
+      }
+      // Counted at once, so that whoever runs beside this one does not take the same room.
+      partition.waiting += bars.length;
+      partition.served = true;
+      const append = {
+        partition: number,
+        known: opened,
+        text: encodeEntryOf(null, bars.map(encodeBar)),
+        bars: bars.length,
+      };
+      const [result] = await persist(() => journal.append([append]), signal);
+      partition.waiting = result!.waiting;
+      // Not taken over: whoever plays the source has to notice that it is another one.
+      if (result!.head.id !== opened.id) return null;
+      moveTo(partition, result!.head);
+      appended.bars += bars.length;
+      appended.entries++;
+      return result!.head;
+    },
+
+    journalOf: (partition) => partitions[partition]!.head?.id ?? '',
   };
 }

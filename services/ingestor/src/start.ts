@@ -1,30 +1,33 @@
-import { connectBus } from '@candlewire/bus';
+import { type Bus, connectBus } from '@candlewire/bus';
+import { channelsOf } from '@candlewire/contracts';
 import { type Env, type Logger, loadCalendar, type Running } from '@candlewire/runtime';
-import { connectStore, migrate } from '@candlewire/store';
-import { parseIngestorConfig } from './config';
-import { createIngestor } from './ingestor';
+import { connectStore, migrate, type Store } from '@candlewire/store';
+import { DEFAULT_SYMBOLS, parseIngestorConfig } from './config';
+import { createIngestor, type IngestorOptions } from './ingestor';
 import { createReplaySource } from './sources/replay-source';
+import { createSimulatorSource } from './sources/simulator-source';
+import { createSymbolSet } from './symbols';
 import { systemTime } from './time';
+
+export interface StartOptions {
+  /** Used instead of the one at REDIS_URL, which may be missing then; stays open. */
+  readonly bus?: Bus;
+}
+
+type Config = ReturnType<typeof parseIngestorConfig>;
 
 /**
  * Starts an ingestor from an environment. Returns at once: the store and the bus are waited for in the background, and
  * what cannot be helped (a store of another source) rejects `done`.
  * @throws ConfigError where the environment says something else than it must
  */
-export async function startIngestor(env: Env, logger: Logger): Promise<Running> {
-  const config = parseIngestorConfig(env);
-  const source = createReplaySource({
-    file: config.REPLAY_FILE!,
-    speed: config.REPLAY_SPEED,
-    graceMs: config.FINAL_GRACE_MS,
-    calendar: loadCalendar('nyse', config.CALENDAR_FILE),
-    time: systemTime,
-    logger,
-  });
-  const bus = connectBus({ url: config.REDIS_URL, prefix: config.REDIS_PREFIX, logger });
+export async function startIngestor(env: Env, logger: Logger, { bus: given }: StartOptions = {}): Promise<Running> {
+  const config = parseIngestorConfig(env, given !== undefined);
+  const parts = config.SOURCE === 'replay' ? replay(config, logger) : simulator(config);
+  const bus = given ?? connectBus({ url: config.REDIS_URL!, prefix: config.REDIS_PREFIX, logger });
   const store = connectStore({ url: config.DATABASE_URL, logger });
   const ingestor = createIngestor({
-    source,
+    ...parts(bus, store, logger),
     bus,
     store,
     migrate: () => migrate(config.DATABASE_URL),
@@ -47,9 +50,44 @@ export async function startIngestor(env: Env, logger: Logger): Promise<Running> 
       {
         name: 'close',
         run: async () => {
-          await Promise.all([bus.close(), store.close()]);
+          await Promise.all([given === undefined && bus.close(), store.close()]);
         },
       },
     ],
+  };
+}
+
+/** A source and what it needs of the ingestor, made before anything is connected: what is wrong with it is told at once. */
+type SourceParts = (bus: Bus, store: Store, logger: Logger) => Pick<IngestorOptions, 'source' | 'symbols' | 'fill'>;
+
+function replay(config: Config, logger: Logger): SourceParts {
+  const source = createReplaySource({
+    file: config.REPLAY_FILE!,
+    speed: config.REPLAY_SPEED,
+    graceMs: config.FINAL_GRACE_MS,
+    calendar: loadCalendar('nyse', config.CALENDAR_FILE),
+    time: systemTime,
+    logger,
+  });
+  return () => ({ source });
+}
+
+function simulator(config: Config): SourceParts {
+  const calendar = loadCalendar(config.SIM_CALENDAR, config.CALENDAR_FILE);
+  return (bus, store, logger) => {
+    const symbols = createSymbolSet({
+      store,
+      bus,
+      channel: channelsOf(config.REDIS_PREFIX).symbols,
+      wanted: config.SYMBOLS ?? null,
+      defaults: DEFAULT_SYMBOLS,
+      time: systemTime,
+      logger,
+    });
+    return {
+      source: createSimulatorSource({ seed: config.SIM_SEED, calendar, symbols: symbols.current, time: systemTime }),
+      symbols,
+      fill: { store, databaseUrl: config.DATABASE_URL, calendar, historyDays: config.HISTORY_DAYS },
+    };
   };
 }

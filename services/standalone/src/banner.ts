@@ -11,11 +11,11 @@ export interface Whereabouts {
   /** Of the gateway, e.g. `http://127.0.0.1:8000`. */
   readonly origin: string;
   readonly postgres: string;
-  readonly redis: string;
+  /** Which Redis, or that there is none. */
+  readonly bus: string;
   readonly databaseUrl: string;
-  /** File with the address of a Redis of our own; null where REDIS_URL was given. */
-  readonly redisUrlFile: string | null;
-  readonly prefix: string;
+  /** Command that shows what is published; null where there is no Redis. */
+  readonly redisCli: string | null;
 }
 
 /** What runs on what and where to look, once it can be looked at. Ends early, with null, where `signal` is aborted. */
@@ -27,20 +27,19 @@ export async function describeRunning(where: Whereabouts, signal: AbortSignal): 
   const symbols = SymbolsResponse.safeParse(await get(`${where.origin}/api/symbols`)).data?.symbols;
   const calendar = await calendarOf(where.databaseUrl);
   const symbol = symbols?.[0]?.symbol ?? 'AAPL';
-  const redisCli = where.redisUrlFile ? `redis-cli -u "$(cat ${where.redisUrlFile})"` : 'redis-cli -u "$REDIS_URL"';
   return `
 Candlewire is ${health?.status === 'healthy' ? 'up' : 'up, but not ready yet (see /ready)'}.
 
   Gateway   ${where.origin}
   Source    ${health?.source.kind ?? 'not known yet'}, ${health?.source.state ?? 'connecting'}${calendar ? `; calendar ${calendar}` : ''}
   Postgres  ${where.postgres}
-  Redis     ${where.redis}
+  Bus       ${where.bus}
 
-  curl ${where.origin}/health
+  ${where.origin}/  in a browser
   curl ${where.origin}/ready
   curl ${where.origin}/api/symbols
   curl '${where.origin}/api/candles/${symbol}?interval=5m&limit=3'
-  ${redisCli} psubscribe '${where.prefix}:candles:*'
+  npx wscat -c ${where.origin.replace(/^http/, 'ws')}/ws -x '{"type":"subscribe","symbols":["${symbol}"]}' -w 10${where.redisCli === null ? '' : `\n  ${where.redisCli}`}
 
 Ctrl-C stops all of it; what was stored is kept.
 `;

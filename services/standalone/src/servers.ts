@@ -16,12 +16,16 @@ export interface Server {
   readonly shutdown: readonly Phase[];
 }
 
-/** @throws ConfigError where there is no Redis to be had */
-export async function redisServer(config: StandaloneConfig, dataDir: string, logger: Logger): Promise<Server> {
+/** @returns where there is no Redis to be had: why; a REDIS_URL that is set is used or nothing is */
+export async function redisServer(
+  config: StandaloneConfig,
+  dataDir: string,
+  logger: Logger,
+): Promise<Server | { readonly missing: string }> {
   if (config.REDIS_URL) return given(config.REDIS_URL);
   const download = config.CANDLEWIRE_NO_DOWNLOAD !== '1';
   const server = await clearly('Redis', startRedis({ dataDir, download, logger }));
-  if ('missing' in server) throw new ConfigError([`REDIS_URL: ${server.missing}`]);
+  if ('missing' in server) return server;
   return ours('Redis', server, join(dataDir, 'redis.url'), `${server.how}; data in ${join(dataDir, 'redis')}`);
 }
 

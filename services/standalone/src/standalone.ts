@@ -1,5 +1,6 @@
 import { join, resolve } from 'node:path';
 import { startAggregator } from '@candlewire/aggregator';
+import { createInProcessBus, type InProcessHub } from '@candlewire/bus';
 import { freePort } from '@candlewire/embedded';
 import { startGateway } from '@candlewire/gateway';
 import { startIngestor } from '@candlewire/ingestor';
@@ -47,25 +48,34 @@ export async function startStandalone({ env, loggerOf, print }: StandaloneDeps):
 
   try {
     const redis = await redisServer(config, dataDir, logger);
-    addServer('Redis', redis);
+    let hub: InProcessHub | null = null;
+    if ('missing' in redis) {
+      logger.warn('no Redis to be had: the services share an in-process bus', { reason: redis.missing });
+      hub = createInProcessBus({ logger });
+    } else addServer('Redis', redis);
     const postgres = await postgresServer(config, dataDir, logger);
     addServer('Postgres', postgres);
     await prepareStore(postgres.url);
 
     const port = config.PORT === 0 ? await freePort() : config.PORT;
-    const serviceEnv = { ...env, DATABASE_URL: postgres.url, REDIS_URL: redis.url, PORT: String(port) };
-    addService('ingestor', await startIngestor(serviceEnv, loggerOf('ingestor')));
-    addService('aggregator', await startAggregator(serviceEnv, loggerOf('aggregator')));
-    addService('gateway', await startGateway(serviceEnv, loggerOf('gateway')));
+    const redisUrl = 'url' in redis ? redis.url : undefined;
+    const serviceEnv = { ...env, DATABASE_URL: postgres.url, REDIS_URL: redisUrl, PORT: String(port) };
+    // A bus of its own for each, as if each were a process.
+    const shared = () => (hub === null ? {} : { bus: hub.connect() });
+    addService('ingestor', await startIngestor(serviceEnv, loggerOf('ingestor'), shared()));
+    addService('aggregator', await startAggregator(serviceEnv, loggerOf('aggregator'), shared()));
+    addService('gateway', await startGateway(serviceEnv, loggerOf('gateway'), shared()));
 
     const banner = describeRunning(
       {
         origin: `http://${reachable(config.HOST)}:${port}`,
         postgres: postgres.description,
-        redis: redis.description,
+        bus: 'missing' in redis ? `in-process, for this process alone (${redis.missing})` : redis.description,
         databaseUrl: postgres.url,
-        redisUrlFile: config.REDIS_URL ? null : join(dataDir, 'redis.url'),
-        prefix: config.REDIS_PREFIX,
+        redisCli:
+          'missing' in redis
+            ? null
+            : `redis-cli -u "${config.REDIS_URL ? '$REDIS_URL' : `$(cat ${join(dataDir, 'redis.url')})`}" psubscribe '${config.REDIS_PREFIX}:candles:*'`,
       },
       stopping.signal,
     ).then((text) => text !== null && print(text));

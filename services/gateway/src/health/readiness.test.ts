@@ -27,7 +27,7 @@ function deps(change: { store?: Partial<ReadinessDeps['store']>; bus?: Readiness
       owned: async () => 16,
       ...change.store,
     },
-    bus: change.bus ?? { ping: async () => true },
+    bus: change.bus ?? { kind: 'redis', ping: async () => true },
     feed: { news: () => ({ status, liveSince: NOW }) },
     calendars,
     logger: silentLogger,
@@ -40,7 +40,7 @@ test('it is ready when every check is, and says what it saw', async () => {
     ready: true,
     checks: {
       postgres: { ok: true },
-      redis: { ok: true },
+      redis: { ok: true, bus: 'redis' },
       aggregator: { ok: true, owned: 16, partitions: 16 },
       feed: { ok: true, state: 'live', last_bar_at: '2025-11-03T14:59:01Z', session: 'regular' },
     },
@@ -51,11 +51,11 @@ test('it is ready when every check is, and says what it saw', async () => {
 test('servers that refuse are told as not ok', async () => {
   const refuse = async () => Promise.reject(new Error('ECONNREFUSED'));
   const store = { ping: async () => false, identity: refuse, owned: refuse };
-  const { ready, checks } = await createReadiness(deps({ store, bus: { ping: refuse } })).report();
+  const { ready, checks } = await createReadiness(deps({ store, bus: { kind: 'redis', ping: refuse } })).report();
   expect(ready).toBe(false);
   expect(ReadyChecks.parse(checks)).toEqual({
     postgres: { ok: false },
-    redis: { ok: false },
+    redis: { ok: false, bus: 'redis' },
     aggregator: { ok: false, owned: 0, partitions: 16 },
     feed: { ok: true, state: 'live', last_bar_at: '2025-11-03T14:59:01Z', session: null },
   });
@@ -64,7 +64,7 @@ test('servers that refuse are told as not ok', async () => {
 test('servers that hang cost a second and not more', async () => {
   const from = performance.now();
   const store = { ping: never, identity: never, owned: never };
-  const { checks } = await createReadiness(deps({ store, bus: { ping: never } })).report();
+  const { checks } = await createReadiness(deps({ store, bus: { kind: 'redis', ping: never } })).report();
   expect([checks.postgres.ok, checks.redis.ok, checks.aggregator.ok]).toEqual([false, false, false]);
   expect(performance.now() - from).toBeLessThan(1_900);
 });

@@ -16,7 +16,7 @@ export type Calendars = Readonly<Record<CalendarKind, MarketCalendar>>;
 
 export interface ReadinessDeps {
   readonly store: Pick<Store, 'ping' | 'identity' | 'owned'>;
-  readonly bus: Pick<Bus, 'ping'>;
+  readonly bus: Pick<Bus, 'kind' | 'ping'>;
   readonly feed: Pick<FeedWatch, 'news'>;
   readonly calendars: Calendars;
   readonly logger: Logger;
@@ -86,7 +86,7 @@ async function inspect({ store, bus, feed, calendars, now }: ReadinessDeps): Pro
   const verdict = judgeFeed(news, now(), identity === null ? null : calendars[identity.calendar]);
   const checks: ReadyChecks = {
     postgres: { ok: postgres },
-    redis: { ok: redis },
+    redis: { ok: redis, bus: bus.kind },
     aggregator: { ok: owned > 0, owned, partitions: identity?.partitions ?? PARTITIONS },
     feed: verdict,
   };

@@ -1,5 +1,5 @@
 import type { CandlesPage, CandlesQuery, SeriesState } from '@candlewire/store';
-import type { Reads } from '../reads';
+import type { Reads } from '../bound-store';
 import { createCandlePages } from './candle-pages';
 import { parseCursor } from './cursor';
 
@@ -17,7 +17,7 @@ function series() {
       next: null,
     } as Pick<CandlesPage, 'candlesJson' | 'count' | 'next'>,
   };
-  const reads: Reads = {
+  const reads: Pick<Reads, 'candles' | 'head' | 'knowsSymbol'> = {
     candles: async () => {
       asked.candles++;
       return { ...state.head, ...state.page };
@@ -27,7 +27,6 @@ function series() {
       return state.head.seq === 0 ? null : state.head;
     },
     knowsSymbol: async () => state.known,
-    symbols: async () => [],
   };
   return { asked, state, reads };
 }
@@ -69,23 +68,29 @@ test('every part of a query tells pages apart', async () => {
   expect(asked).toEqual({ head: 0, candles: others.length });
 });
 
-test('what is kept stays within its bytes, and the pages used longest ago go first', async () => {
-  const { asked, reads } = series();
-  const { body } = await createCandlePages(reads).page(QUERY);
-  const pages = createCandlePages(reads, 2 * body.length);
-  const page = (limit: number) => pages.page({ ...QUERY, limit });
-  for (const limit of [1, 2, 1, 3]) await page(limit);
-  asked.candles = 0;
-  await page(1);
-  await page(3);
-  expect(asked.candles).toBe(0);
-  await page(2);
-  expect(asked.candles).toBe(1);
-});
+test.each([
+  ['bytes', { bytesMax: 2, pagesMax: 100 }],
+  ['number', { bytesMax: 100, pagesMax: 2 }],
+])(
+  'what is kept is bounded in its %s, and what was used longest ago goes first',
+  async (_what, { bytesMax, pagesMax }) => {
+    const { asked, reads } = series();
+    const { body } = await createCandlePages(reads).page(QUERY);
+    const pages = createCandlePages(reads, { bytesMax: bytesMax * body.length, pagesMax });
+    const page = (limit: number) => pages.page({ ...QUERY, limit });
+    for (const limit of [1, 2, 1, 3]) await page(limit);
+    asked.candles = 0;
+    await page(1);
+    await page(3);
+    expect(asked.candles).toBe(0);
+    await page(2);
+    expect(asked.candles).toBe(1);
+  },
+);
 
-test('a page greater than all of the cache is answered and not kept', async () => {
+test('a page greater than all that may be kept is answered and not kept', async () => {
   const { asked, reads } = series();
-  const pages = createCandlePages(reads, 10);
+  const pages = createCandlePages(reads, { bytesMax: 10, pagesMax: 10 });
   await pages.page(QUERY);
   await pages.page(QUERY);
   expect(asked).toEqual({ head: 0, candles: 2 });

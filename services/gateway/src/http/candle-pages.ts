@@ -1,10 +1,12 @@
-import { ApiError, parseInstant } from '@candlewire/contracts';
+import { parseInstant } from '@candlewire/contracts';
 import type { CandlesPage, CandlesQuery, SeriesState } from '@candlewire/store';
-import type { Reads } from '../reads';
+import type { Reads } from '../bound-store';
 import { formatCursor } from './cursor';
+import { unknownSymbol } from './errors';
 
-/** Rendered pages that are kept, in all. A page of 1,000 candles has about 270 KB. */
+/** What is kept of rendered pages, in all. A page of 1,000 candles has about 270 KB; small ones cost more than their bytes. */
 const CACHE_BYTES_MAX = 32 * 1024 * 1024;
+const CACHE_PAGES_MAX = 1_000;
 
 /** A page as it goes out, and the state of the series that it is of. */
 export interface RenderedPage {
@@ -24,7 +26,10 @@ export interface CandlePages {
  * rendered pages are kept with the series' (epoch, seq), and used after the store has said that these still hold: every
  * replica answers from the store's present state, whatever it has kept.
  */
-export function createCandlePages(reads: Reads, cacheBytesMax: number = CACHE_BYTES_MAX): CandlePages {
+export function createCandlePages(
+  reads: Pick<Reads, 'candles' | 'head' | 'knowsSymbol'>,
+  { bytesMax, pagesMax } = { bytesMax: CACHE_BYTES_MAX, pagesMax: CACHE_PAGES_MAX },
+): CandlePages {
   const kept = new Map<string, RenderedPage>();
   let keptBytes = 0;
 
@@ -38,11 +43,11 @@ export function createCandlePages(reads: Reads, cacheBytesMax: number = CACHE_BY
   /** A Map remembers the order of insertion: the first key is the one that was used longest ago. */
   function keep(key: string, page: RenderedPage): void {
     drop(key);
-    if (page.body.length > cacheBytesMax) return;
+    if (page.body.length > bytesMax) return;
     kept.set(key, page);
     keptBytes += page.body.length;
     for (const oldest of kept.keys()) {
-      if (keptBytes <= cacheBytesMax) break;
+      if (keptBytes <= bytesMax && kept.size <= pagesMax) break;
       drop(oldest);
     }
   }
@@ -63,7 +68,7 @@ export function createCandlePages(reads: Reads, cacheBytesMax: number = CACHE_BY
       }
       const page = await reads.candles(query);
       if (page.seq === 0 && !(await reads.knowsSymbol(query.symbol))) {
-        throw new ApiError('unknown_symbol', `${query.symbol} was never seen and is not registered`);
+        throw unknownSymbol(query.symbol);
       }
       const rendered = { head: { epoch: page.epoch, seq: page.seq }, body: render(query, page) };
       if (page.count > 0) keep(key, rendered);

@@ -1,7 +1,7 @@
 import type { RequestHandler } from 'express';
 import type { CorsOrigins } from '../config';
 
-const METHODS = 'GET, HEAD, OPTIONS';
+const METHODS = 'GET, HEAD, POST, DELETE, OPTIONS';
 const REQUEST_HEADERS = 'Authorization, Content-Type, If-None-Match, X-API-Key';
 /** Headers of an answer that a script may read besides the ones that it always may. */
 const RESPONSE_HEADERS = 'ETag, Retry-After';

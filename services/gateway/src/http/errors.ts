@@ -6,6 +6,10 @@ export function errorBody({ code, message }: ApiError): { error: { code: string;
   return { error: { code, message } };
 }
 
+export function unknownSymbol(symbol: string): ApiError {
+  return new ApiError('unknown_symbol', `${symbol} was never seen and is not registered`);
+}
+
 function sendError(res: Response, err: ApiError): void {
   res.setHeader('Cache-Control', 'no-store');
   if (err.code === 'unavailable') res.setHeader('Retry-After', 1);

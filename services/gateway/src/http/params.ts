@@ -10,6 +10,7 @@ import {
   SYMBOL_RULE,
 } from '@candlewire/contracts';
 import type { Request, RequestHandler } from 'express';
+import { isTimeframe, TIMEFRAMES, type Timeframe } from '../timeframes';
 
 const LIMIT_DEFAULT = 100;
 const LIMIT_MAX = 1_000;
@@ -48,8 +49,19 @@ export function intervalOf(query: Query): Interval {
   return value;
 }
 
+/** @param value undefined where none is given */
+export function timeframeOf(value: string | undefined): Timeframe {
+  const timeframe = value ?? '1Min';
+  if (!isTimeframe(timeframe)) throw invalid('timeframe', `must be one of ${TIMEFRAMES.join(', ')}`);
+  return timeframe;
+}
+
 export function limitOf(query: Query): number {
-  const value = textOf(query, 'limit');
+  return parseLimit(textOf(query, 'limit'));
+}
+
+/** @param value undefined where none is given */
+export function parseLimit(value: string | undefined): number {
   if (value === undefined) return LIMIT_DEFAULT;
   const limit = /^\d{1,4}$/.test(value) ? Number(value) : 0;
   if (limit < 1 || limit > LIMIT_MAX) throw invalid('limit', `must be a whole number from 1 to ${LIMIT_MAX}`);

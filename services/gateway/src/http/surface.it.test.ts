@@ -66,15 +66,17 @@ afterAll(async () => {
 test('every symbol is listed with its newest minute', async () => {
   const { body } = await request(app).get('/api/symbols').expect(200);
   expect(SymbolsResponse.strict().parse(body).symbols).toEqual([
-    { symbol: 'AAPL', name: null, active: true, last_price: null, last_timestamp: null },
-    { symbol: 'MSFT', name: null, active: true, last_price: 11.5, last_timestamp: '2025-11-03T14:31:00Z' },
+    { symbol: 'AAPL', name: null, active: false, last_price: null, last_timestamp: null },
+    { symbol: 'MSFT', name: null, active: false, last_price: 11.5, last_timestamp: '2025-11-03T14:31:00Z' },
   ]);
 });
 
 describe('errors', () => {
   test.each([
-    '/',
     '/nothing',
+    '/ws',
+    '/ws/candles/AAPL',
+    '/api/symbols/AAPL/nothing',
     '/api',
     '/api/candles',
     '/api/candles/',
@@ -90,19 +92,24 @@ describe('errors', () => {
     expect(body).toEqual({ error: { code: 'not_found', message: 'there is nothing at this path' } });
   });
 
-  test.each(['/health', '/ready', '/api/health', '/api/candles/AAPL', '/api/symbols'])(
-    '%s can only be read',
-    async (path) => {
-      for (const method of ['post', 'put', 'patch', 'delete'] as const) {
-        const { body } = await request(app)
-          [method](path)
-          .send({ symbol: 'AAPL' })
-          .expect(405)
-          .expect('allow', 'GET, HEAD, OPTIONS');
-        expect(body.error.code).toBe('method_not_allowed');
-      }
-    },
-  );
+  test.each([
+    '/',
+    '/health',
+    '/ready',
+    '/api/health',
+    '/api/candles/AAPL',
+    '/api/symbols/AAPL/historical',
+    '/api/symbols/AAPL/latest',
+  ])('%s can only be read', async (path) => {
+    for (const method of ['post', 'put', 'patch', 'delete'] as const) {
+      const { body } = await request(app)
+        [method](path)
+        .send({ symbol: 'AAPL' })
+        .expect(405)
+        .expect('allow', 'GET, HEAD, OPTIONS');
+      expect(body.error.code).toBe('method_not_allowed');
+    }
+  });
 
   test.each([
     ['no HTTP at all', 'hello\r\n\r\n', 400],
@@ -153,7 +160,7 @@ describe('headers', () => {
       .expect(204);
     expect(headers).toMatchObject({
       'access-control-allow-origin': '*',
-      'access-control-allow-methods': 'GET, HEAD, OPTIONS',
+      'access-control-allow-methods': 'GET, HEAD, POST, DELETE, OPTIONS',
       'access-control-allow-headers': expect.stringContaining('X-API-Key'),
     });
   });

@@ -1,5 +1,5 @@
 import type { CalendarKind } from '@candlewire/candles';
-import type { Bar, FeedState, SourceKind } from '@candlewire/contracts';
+import type { Bar, FeedState, SourceKind, Tick } from '@candlewire/contracts';
 
 /** What a source hands over at once: bars in the order in which they were delivered to it, and how things stand after them. */
 export interface Delivery {
@@ -11,14 +11,6 @@ export interface Delivery {
   readonly state?: FeedState;
   /** Why, where the state is `failed`. */
   readonly reason?: string;
-}
-
-/** One trade, for the latest price alone: candles come from bars. */
-export interface Tick {
-  readonly symbol: string;
-  readonly price: number;
-  /** Event time, epoch ms. */
-  readonly time: number;
 }
 
 /**

@@ -1,0 +1,192 @@
+import { connect } from 'node:net';
+import { ErrorResponse, priceUpdate } from '@candlewire/contracts';
+import { describeWithRedis, waitFor } from '@candlewire/testkit';
+import WebSocket from 'ws';
+import type { WsLimits } from './limits';
+import { type TestGateway, type WsRig, wsRig } from './rig.suite';
+import { connectClient, openClient, type TestClient } from './test-client.suite';
+
+const PAYLOAD = 'x'.repeat(8_000);
+
+describeWithRedis('limits of websockets', () => {
+  let rig: WsRig;
+  let one: TestGateway;
+
+  beforeAll(async () => {
+    rig = await wsRig();
+    one = await rig.gateway();
+  });
+  afterAll(() => rig.close());
+
+  const limited = async (limits: Partial<WsLimits>, path = '/ws') => {
+    const gateway = await rig.gateway({ limits });
+    return { gateway, client: await connectClient(gateway.origin, path) };
+  };
+
+  /** The answer to an upgrade that is refused. */
+  function refusal(origin: string, path: string, headers: Record<string, string> = {}) {
+    return new Promise<{ status: number; body: unknown; headers: Record<string, unknown> }>((resolve, reject) => {
+      const ws = new WebSocket(`${origin.replace('http', 'ws')}${path}`, { headers });
+      ws.on('open', () => reject(new Error('it was accepted')));
+      ws.on('error', reject);
+      ws.on('unexpected-response', (_req, res) => {
+        let body = '';
+        res.on('data', (bytes) => (body += bytes));
+        res.on('end', () => resolve({ status: res.statusCode!, body: JSON.parse(body), headers: res.headers }));
+      });
+    });
+  }
+
+  test.each(['/', '/ws/', '/wss', '/ws/candles', '/ws/candles/A/B', '/api/symbols', '//ws'])(
+    'no socket is at %s',
+    async (path) => {
+      const { status, body } = await refusal(one.origin, path);
+      expect([status, ErrorResponse.strict().parse(body).error.code]).toEqual([404, 'not_found']);
+    },
+  );
+
+  test('pages of other origins are refused where origins are listed', async () => {
+    const { origin } = await rig.gateway({ corsOrigins: ['https://a.example'] });
+    for (const other of ['https://b.example', 'http://a.example', 'null']) {
+      const { status, body } = await refusal(origin, '/ws', { Origin: other });
+      expect([status, ErrorResponse.parse(body).error.code]).toEqual([403, 'forbidden']);
+    }
+    const allowed = await connectClient(origin, '/ws', { origin: 'https://a.example' });
+    const noBrowser = await connectClient(origin, '/ws');
+    for (const client of [allowed, noBrowser]) {
+      client.say({ type: 'ping' });
+      await client.heard('pong');
+      await client.close();
+    }
+  });
+
+  test('what is no handshake is answered with JSON', async () => {
+    const { port } = new URL(one.origin);
+    const answer = await new Promise<string>((resolve, reject) => {
+      let text = '';
+      const socket = connect(Number(port), '127.0.0.1', () =>
+        socket.write('GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n'),
+      );
+      socket.on('data', (bytes) => (text += bytes));
+      socket.on('close', () => resolve(text));
+      socket.on('error', reject);
+    });
+    const [head, body] = answer.split('\r\n\r\n');
+    expect(head).toMatch(/^HTTP\/1.1 400 Bad Request\r\n[\s\S]*Sec-WebSocket-Version: 13/);
+    expect(ErrorResponse.strict().parse(JSON.parse(body!)).error.code).toBe('invalid_parameter');
+  });
+
+  test('no more connections than allowed, and a new one when another has gone', async () => {
+    const { gateway, client } = await limited({ connectionsMax: 1 });
+    const { status, headers } = await refusal(gateway.origin, '/ws');
+    expect([status, headers['retry-after']]).toEqual([503, '1']);
+    await client.close();
+    const next = await waitFor(async () => {
+      const another = openClient(gateway.origin, '/ws');
+      await waitFor(() => another.ws.readyState !== WebSocket.CONNECTING);
+      return another.ws.readyState === WebSocket.OPEN && another;
+    });
+    await next.close();
+  });
+
+  async function ends(client: TestClient, code: number, error: string | null): Promise<void> {
+    expect((await client.closed()).code).toBe(code);
+    expect(client.of('error').at(-1)?.code).toBe(error ?? undefined);
+  }
+
+  test('binary frames end the connection', async () => {
+    const client = await connectClient(one.origin, '/ws');
+    client.ws.send(Buffer.from('{"type":"ping"}'));
+    await ends(client, 1003, 'unsupported_data');
+    expect(client.of('pong')).toEqual([]);
+  });
+
+  test('a message that is too big ends the connection', async () => {
+    const { client } = await limited({ messageBytesMax: 200 });
+    client.say({ type: 'ping', id: 'x'.repeat(100) });
+    await client.heard('pong');
+    client.say({ type: 'ping', id: 'x'.repeat(200) });
+    await ends(client, 1009, null);
+  });
+
+  test('more subscriptions than allowed end the connection; * counts one', async () => {
+    const { client } = await limited({ subscriptionsMax: 3 });
+    client.say({ type: 'subscribe', symbols: ['*', 'A', 'B', 'A'] });
+    client.say({ type: 'unsubscribe', symbols: ['A'] });
+    client.say({ type: 'subscribe', symbols: ['B', 'C'] });
+    expect((await client.heard('subscribed', 2)).symbols).toEqual(['*', 'B', 'C']);
+    client.say({ type: 'subscribe', symbols: ['D'] });
+    await ends(client, 4409, 'too_many_subscriptions');
+  });
+
+  test('messages over the rate end the connection, after a burst', async () => {
+    const { client } = await limited({ inboundPerS: 1, inboundBurst: 10 });
+    for (let i = 0; i < 15; i++) client.say({ type: 'ping' });
+    await ends(client, 4429, 'rate_limited');
+    expect(client.of('pong').length).toBeGreaterThanOrEqual(10);
+    expect(client.of('pong').length).toBeLessThan(15);
+    const pinging = await limited({ inboundPerS: 1, inboundBurst: 10 });
+    for (let i = 0; i < 15; i++) pinging.client.ws.ping();
+    await ends(pinging.client, 4429, 'rate_limited');
+  });
+
+  test('twenty errors are told, one more ends the connection', async () => {
+    const client = await connectClient(one.origin, '/ws');
+    for (let i = 0; i < 21; i++) client.say('?');
+    await ends(client, 1008, 'too_many_errors');
+    expect(client.of('error')).toHaveLength(21);
+  });
+
+  test('silence is broken by heartbeats', async () => {
+    const { client } = await limited({ heartbeatMs: 50 });
+    const { timestamp } = await client.heard('heartbeat', 2);
+    expect(Math.abs(Date.parse(timestamp as string) - Date.now())).toBeLessThan(10_000);
+    await client.close();
+  });
+
+  test('who answers no ping is gone, who answers stays', async () => {
+    const { gateway, client } = await limited({ pingMs: 50 });
+    const mute = openClient(gateway.origin, '/ws', { autoPong: false });
+    expect((await mute.closed()).code).toBe(1006);
+    let pings = 0;
+    client.ws.on('ping', () => pings++);
+    await waitFor(() => pings >= 3);
+    expect(client.ws.readyState).toBe(WebSocket.OPEN);
+    await client.close();
+  });
+
+  test('who does not read is closed as too slow; the others are not held up', async () => {
+    const { gateway, client } = await limited({ queueHardBytes: 64 * 1024, pingMs: 600_000 });
+    const quick = await connectClient(gateway.origin, '/ws');
+    for (const each of [client, quick]) {
+      each.say({ type: 'subscribe', symbols: ['SLOW'] });
+      await each.heard('subscribed');
+    }
+    client.ws.pause();
+    const channel = rig.channels.prices('SLOW');
+    const text = JSON.stringify({ ...priceUpdate('SLOW', 1, null, '2025-11-03T14:30:00Z', 1), PAYLOAD });
+    let sent = 0;
+    // The system's own buffers take a few megabytes first.
+    for (; sent < 3_000; sent += 100) {
+      await rig.bus.publish(Array.from({ length: 100 }, () => ({ channel, text })));
+      await waitFor(() => quick.of('price_update').length >= sent + 100);
+    }
+    client.ws.resume();
+    await ends(client, 4408, 'too_slow');
+    expect(client.of('price_update').length).toBeLessThan(sent);
+    expect(quick.ws.readyState).toBe(WebSocket.OPEN);
+    await quick.close();
+  });
+
+  test('at shutdown each client is told when to come back, and new ones are refused', async () => {
+    const gateway = await rig.gateway();
+    const clients = await Promise.all(['/ws', '/ws/candles/AAPL'].map((path) => connectClient(gateway.origin, path)));
+    expect(await gateway.stop()).toBe(true);
+    for (const client of clients) {
+      expect((await client.closed()).code).toBe(1012);
+      const last = client.told.at(-1)!;
+      expect(last).toEqual({ type: 'shutdown', reconnect_after_ms: expect.any(Number) });
+      expect(last.reconnect_after_ms).toBeGreaterThanOrEqual(500);
+    }
+  });
+});

@@ -1,0 +1,75 @@
+import { type Bus, connectBus } from '@candlewire/bus';
+import { createCalendar } from '@candlewire/candles';
+import { type Channels, channelsOf } from '@candlewire/contracts';
+import { parseConfig, runPhases, silentLogger } from '@candlewire/runtime';
+import { testRedis } from '@candlewire/testkit';
+import { type CorsOrigins, wsConfig } from '../config';
+import { createGateway, type Gateway } from '../gateway';
+import { proxyTo, type TestProxy, type TestStore, testStore, testWriter, type Writer } from '../rig.suite';
+import { type WsLimits, wsLimits } from './limits';
+
+/** A gateway with a real store and bus, and what stands beside it in production: a writer and a publisher. */
+export interface WsRig {
+  readonly db: TestStore;
+  readonly writer: Writer;
+  /** Of the publisher, and whoever else looks. */
+  readonly bus: Bus;
+  readonly channels: Channels;
+  /** Between the gateways and Redis. */
+  readonly redis: TestProxy;
+  readonly prefix: string;
+  readonly redisUrl: string;
+  /** Another gateway. */
+  gateway(options?: { limits?: Partial<WsLimits>; corsOrigins?: CorsOrigins }): Promise<TestGateway>;
+  close(): Promise<void>;
+}
+
+export interface TestGateway {
+  readonly origin: string;
+  readonly gateway: Gateway;
+  stop(): Promise<boolean>;
+}
+
+const calendar = createCalendar('24x7', '');
+
+export async function wsRig(): Promise<WsRig> {
+  const db = await testStore();
+  const own = (await testRedis())!;
+  const redis = await proxyTo(own.url);
+  const bus = connectBus({ url: own.url, prefix: own.prefix, logger: silentLogger });
+  const channels = channelsOf(own.prefix);
+  const stops: (() => Promise<unknown>)[] = [];
+  return {
+    db,
+    writer: await testWriter(db.store),
+    bus,
+    channels,
+    redis,
+    prefix: own.prefix,
+    redisUrl: own.url,
+    async gateway({ limits = {}, corsOrigins = '*' } = {}) {
+      const gatewayBus = connectBus({ url: redis.url, prefix: own.prefix, logger: silentLogger });
+      const gateway = createGateway({
+        store: db.store,
+        bus: gatewayBus,
+        channels,
+        calendars: { nyse: calendar, '24x7': calendar },
+        corsOrigins,
+        limits: { ...wsLimits(parseConfig(wsConfig, {})), ...limits },
+        logger: silentLogger,
+      });
+      const port = await gateway.start(0, '127.0.0.1');
+      let stopped: Promise<boolean> | null = null;
+      const stop = () =>
+        (stopped ??= runPhases([...gateway.shutdown, { name: 'close', run: () => gatewayBus.close() }], silentLogger));
+      stops.push(stop);
+      return { origin: `http://127.0.0.1:${port}`, gateway, stop };
+    },
+    async close() {
+      for (const stop of stops) await stop();
+      await Promise.all([bus.close(), redis.close()]);
+      await own.close();
+      await db.drop();
+    },
+  };
+}

@@ -1,0 +1,127 @@
+import { silentLogger } from '@candlewire/runtime';
+import { type TestDatabase, testDatabase, waitFor } from '@candlewire/testkit';
+import { type FillQueue, type FillQueueOptions, openFillQueue } from './fill-queue';
+import type { FillProgress } from './fill-range';
+import type { FillRange, PlannedRange } from './plan';
+
+type Work = FillQueueOptions['work'];
+
+let database: TestDatabase;
+const opened: FillQueue[] = [];
+
+beforeEach(async () => {
+  database = await testDatabase();
+});
+
+afterEach(async () => {
+  await Promise.all(opened.splice(0).map((queue) => queue.close()));
+  await database.drop();
+});
+
+async function open(work: Work): Promise<FillQueue> {
+  const queue = await openFillQueue({ url: database.url, logger: silentLogger, work });
+  opened.push(queue);
+  return queue;
+}
+
+const planned = (symbol: string, priority = 1): PlannedRange => ({ symbol, from: 60_000, to: 120_000, priority });
+const progress: FillProgress = { journal: { id: 'j', last: 3 }, next: 120_000 };
+const untilAborted = (signal: AbortSignal) =>
+  new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()));
+
+test('what has the lower number is worked on first, and what is there already is added once', async () => {
+  const seen: string[] = [];
+  let release: () => void = () => {};
+  const released = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  const queue = await open(async ({ symbol }) => {
+    seen.push(symbol);
+    await released;
+    return 'stored';
+  });
+  await queue.add([planned('FIRST'), planned('SECOND')]);
+  await waitFor(() => seen.length === 2);
+  await queue.add([planned('OLD', 3), planned('NEW', 1), planned('MIDDLE', 2), planned('FIRST'), planned('NEW')]);
+  await queue.add([planned('OLD', 3)]);
+  release();
+  await waitFor(() => queue.counters.ranges === 5);
+  expect(seen.slice(2)).toEqual(['NEW', 'MIDDLE', 'OLD']);
+});
+
+test('a range that is done can be added again', async () => {
+  const queue = await open(async () => 'stored');
+  for (let time = 1; time <= 2; time++) {
+    await queue.add([planned('A')]);
+    await waitFor(() => queue.counters.ranges === time);
+  }
+});
+
+test('a range that fails is tried again, with the progress that was saved', async () => {
+  const seen: unknown[] = [];
+  const queue = await open(async (range: FillRange, known, save) => {
+    seen.push([range, known]);
+    if (seen.length > 1) return 'stored';
+    await save(progress);
+    throw new Error('the source is away');
+  });
+  await queue.add([planned('A')]);
+  await waitFor(() => queue.counters.ranges === 1);
+  const { priority: _, ...range } = planned('A');
+  expect(seen).toEqual([
+    [range, null],
+    [range, progress],
+  ]);
+  expect(queue.counters).toEqual({ ranges: 1, failures: 1 });
+});
+
+test('a range that was only appended is looked at again, which is no failure', async () => {
+  let looks = 0;
+  const queue = await open(async () => (++looks < 3 ? 'appended' : 'stored'));
+  await queue.add([planned('A')]);
+  await waitFor(() => queue.counters.ranges === 1);
+  expect(looks).toBe(3);
+  expect(queue.counters.failures).toBe(0);
+});
+
+test('closing hands back what is worked on, to be taken up at once by another', async () => {
+  let began = false;
+  const first = await open(async (_range, _known, save, signal) => {
+    await save(progress);
+    began = true;
+    await untilAborted(signal);
+    return 'interrupted';
+  });
+  await first.add([planned('A')]);
+  await waitFor(() => began);
+  await first.close();
+  let known: FillProgress | null = null;
+  const second = await open(async (_range, before) => {
+    known = before;
+    return 'stored';
+  });
+  await waitFor(() => second.counters.ranges === 1, { timeoutMs: 3_000 });
+  expect(known).toEqual(progress);
+});
+
+test('five open it at the same moment', async () => {
+  const seen: string[] = [];
+  const queues = await Promise.all(
+    Array.from({ length: 5 }, () =>
+      open(async ({ symbol }) => {
+        seen.push(symbol);
+        return 'stored';
+      }),
+    ),
+  );
+  await Promise.all(queues.map((queue) => queue.add([planned('A'), planned('B')])));
+  await waitFor(() => queues.reduce((sum, { counters }) => sum + counters.ranges, 0) >= 2);
+  expect(new Set(seen)).toEqual(new Set(['A', 'B']));
+});
+
+test('says why it cannot be opened where Postgres is away', async () => {
+  const url = new URL(database.url);
+  url.port = '1';
+  const opening = openFillQueue({ url: url.href, logger: silentLogger, work: async () => 'stored' });
+  await expect(opening).rejects.toThrow('ECONNREFUSED');
+});

@@ -1,0 +1,150 @@
+import { backoffMs, boundedLog, type Logger } from '@candlewire/runtime';
+import { createPostgresBackend, DelayedError, type Job, withBackend } from 'bullmq';
+import type { FillOutcome, FillProgress } from './fill-range';
+import type { FillRange, PlannedRange } from './plan';
+
+/** Tables of the queue, in the store's database: it outlives a lost Redis, and needs none. */
+const SCHEMA = 'jobs';
+const QUEUE = 'fill';
+const CONCURRENCY = 2;
+/** Connections of the queue and of the worker, which has one more to listen. */
+const QUEUE_POOL_MAX = 1;
+const WORKER_POOL_MAX = CONCURRENCY + 1;
+/** A job of a process that was killed is taken up by another after about so long. */
+const LOCK_MS = 10_000;
+const STALLED_CHECK_MS = 5_000;
+/** Being taken from a killed process is nobody's failure. */
+const STALLED_MAX = 1_000_000;
+/** With the pauses between them: more than a day. Then a job rests until something is planned again. */
+const ATTEMPTS_MAX = 200;
+const RETRY_MAX_MS = 600_000;
+/** Jobs that rest so. */
+const FAILED_MAX = 100_000;
+/** What was appended is looked at after a commit's time, then as often as it costs little: bars that change nothing are committed late. */
+const CONFIRM_FIRST_MS = 500;
+const CONFIRM_MS = 5_000;
+/** Of the queue's own events, which nobody reads. */
+const EVENTS_MAX = 1_000;
+const ADD_JOBS_MAX = 1_000;
+/** After Postgres could not be reached. */
+const RECONNECT_MS = 1_000;
+
+const { Queue, Worker } = withBackend(createPostgresBackend);
+
+export interface FillQueueOptions {
+  /** DATABASE_URL */
+  readonly url: string;
+  readonly logger: Logger;
+  /** Works on a range until it is done, or `signal` is aborted. A range that it throws at is tried again later. */
+  readonly work: (
+    range: FillRange,
+    progress: FillProgress | null,
+    save: (progress: FillProgress) => Promise<void>,
+    signal: AbortSignal,
+  ) => Promise<FillOutcome>;
+}
+
+export interface FillCounters {
+  /** Ranges that this process has filled. */
+  readonly ranges: number;
+  /** Attempts of it that failed. */
+  readonly failures: number;
+}
+
+/** Ranges to be filled, in Postgres, and this process's part in the work on them. */
+export interface FillQueue {
+  readonly counters: FillCounters;
+  /** Adds what is not in the queue already, and has another try at what was given up. */
+  add(ranges: readonly PlannedRange[]): Promise<void>;
+  /** Hands back what is being worked on, and disconnects. */
+  close(): Promise<void>;
+}
+
+/** @throws where Postgres cannot be reached or refuses the tables */
+export async function openFillQueue({ url, logger, work }: FillQueueOptions): Promise<FillQueue> {
+  const counters = { ranges: 0, failures: 0 };
+  const stopping = new AbortController();
+  const logFailure = boundedLog(logger, 'history not filled, to be tried again');
+  const logLost = boundedLog(logger, 'the queue lost Postgres', { first: 1 });
+  const onError = (err: Error) => logLost({ err });
+  const connection = (max: number) => ({ connectionString: url, schema: SCHEMA, migrate: true, max });
+
+  const queue = new Queue<FillRange>(QUEUE, {
+    connection: connection(QUEUE_POOL_MAX),
+    streams: { events: { maxLen: EVENTS_MAX } },
+    defaultJobOptions: {
+      attempts: ATTEMPTS_MAX,
+      backoff: { type: 'custom' },
+      // A range that is done may be planned again: only one that is still to be filled is in the way.
+      removeOnComplete: true,
+      removeOnFail: { count: FAILED_MAX },
+    },
+  });
+  queue.on('error', onError);
+  try {
+    await queue.waitUntilReady();
+  } catch (err) {
+    await queue.close();
+    throw err;
+  }
+
+  async function process(job: Job<FillRange>, token?: string): Promise<void> {
+    // BullMQ has 0 for no progress.
+    const progress = typeof job.progress === 'object' ? (job.progress as FillProgress) : null;
+    const outcome = await work(job.data, progress, (next) => job.updateProgress(next), stopping.signal);
+    if (outcome === 'stored') return;
+    const wasAppended = progress !== null && progress.next >= job.data.to;
+    const pauseMs = outcome === 'interrupted' ? 0 : wasAppended ? CONFIRM_MS : CONFIRM_FIRST_MS;
+    // Neither is a failure: the job goes back as it is, for this process later or for another one now.
+    await job.moveToDelayed(Date.now() + pauseMs, token);
+    throw new DelayedError();
+  }
+
+  const worker = new Worker<FillRange>(QUEUE, process, {
+    connection: connection(WORKER_POOL_MAX),
+    concurrency: CONCURRENCY,
+    lockDuration: LOCK_MS,
+    stalledInterval: STALLED_CHECK_MS,
+    maxStalledCount: STALLED_MAX,
+    runRetryDelay: RECONNECT_MS,
+    // Whole: a fraction of a millisecond is refused by Postgres, and the job would stay where it is.
+    settings: { backoffStrategy: (attempt) => Math.round(backoffMs(attempt, RETRY_MAX_MS)) },
+  });
+  worker.on('error', onError);
+  worker.on('completed', () => {
+    counters.ranges++;
+  });
+  let told = 0;
+  worker.on('drained', () => {
+    if (counters.ranges > told) logger.info('history filled', { ranges: counters.ranges - told });
+    told = counters.ranges;
+  });
+  worker.on('failed', (job, err) => {
+    counters.failures++;
+    const fields = { ...job?.data, attempt: job?.attemptsMade, err };
+    if ((job?.attemptsMade ?? 0) >= ATTEMPTS_MAX) logger.error('history not filled', fields);
+    else logFailure(fields);
+  });
+
+  return {
+    counters,
+    async add(ranges) {
+      for (let at = 0; at < ranges.length; at += ADD_JOBS_MAX) {
+        await queue.addBulk(
+          ranges.slice(at, at + ADD_JOBS_MAX).map(({ priority, ...range }) => ({
+            name: 'history',
+            data: range,
+            // The range is the job's identity: planned twice, it is there once.
+            opts: { priority, jobId: `${range.symbol}_${range.from}_${range.to}` },
+          })),
+        );
+      }
+      await queue.retryJobs({ state: 'failed' });
+    },
+    async close() {
+      stopping.abort();
+      await worker.close();
+      await queue.close();
+    },
+  };
+}

@@ -1,0 +1,180 @@
+import { createInProcessBus } from '@candlewire/bus';
+import {
+  type Bar,
+  channelsOf,
+  decodeEntry,
+  encodeEntry,
+  MINUTE_MS,
+  PARTITIONS,
+  partitionOf,
+} from '@candlewire/contracts';
+import { silentLogger } from '@candlewire/runtime';
+import { bars, MONDAY_OPEN, waitFor } from '@candlewire/testkit';
+import { createJournalWriter } from '../journal-writer';
+import { systemTime, type Time } from '../time';
+import { type FillDeps, type FillProgress, fillRange, JournalLost } from './fill-range';
+
+const P = partitionOf('AAPL');
+const MINUTES = 1_200;
+const all = bars(
+  Array.from({ length: MINUTES }, (_, minute) => minute + 1),
+  { rev: 4 },
+);
+const range = { symbol: 'AAPL', from: MONDAY_OPEN, to: MONDAY_OPEN + MINUTES * MINUTE_MS };
+const PAGE = 700;
+
+async function setUp() {
+  const hub = createInProcessBus({ logger: silentLogger });
+  const { journal } = hub.connect();
+  const stop = new AbortController();
+  let pauses = 0;
+  const time: Time = {
+    now: systemTime.now,
+    pause: (ms, signal) => {
+      pauses++;
+      return systemTime.pause(ms, signal);
+    },
+  };
+  const writer = createJournalWriter({ journal, channels: channelsOf('test'), time, logger: silentLogger });
+  await writer.open(stop.signal);
+  const asked: number[] = [];
+  let counted = 0;
+  const saved: FillProgress[] = [];
+  const deps: FillDeps = {
+    async *history(_symbol, from, to) {
+      asked.push(from);
+      const wanted = all.filter(({ openTime }) => openTime >= from && openTime < to);
+      for (let at = 0; at < wanted.length; at += PAGE) yield wanted.slice(at, at + PAGE);
+    },
+    writer,
+    store: { consumed: async () => committed },
+    onBars: (count) => {
+      counted += count;
+    },
+  };
+  let committed = { id: '', last: 0 };
+  const texts = async () => (await journal.read(P, { id: '', last: 0 }, 100)).entries;
+  return {
+    journal,
+    writer,
+    deps,
+    asked,
+    saved,
+    stop,
+    counted: () => counted,
+    /** How often room for history was waited for. */
+    pauses: () => pauses,
+    fill: (progress: FillProgress | null = null, change: Partial<FillDeps> = {}) =>
+      fillRange(range, progress, async (next) => void saved.push(next), { ...deps, ...change }, stop.signal),
+    /** The owner commits everything that there is. */
+    async commit() {
+      const { head, entries } = await journal.read(P, { id: '', last: 0 }, 100);
+      committed = head;
+      if (entries.length > 0) await journal.consumed(P, head.id, entries.at(-1)!);
+    },
+    entries: async () => (await texts()).map(({ text }) => decodeEntry(text).entry),
+  };
+}
+
+/** Commits whenever something waits, until what is under way has ended. */
+async function consumedMeanwhile<T>(test: Awaited<ReturnType<typeof setUp>>, work: Promise<T>): Promise<T> {
+  let ended = false;
+  const done = work.finally(() => {
+    ended = true;
+  });
+  done.catch(() => {});
+  await waitFor(async () => {
+    await test.commit();
+    return ended;
+  });
+  return done;
+}
+
+test('a range goes in order into entries of at most 500 bars without a clock', async () => {
+  const test = await setUp();
+  await consumedMeanwhile(test, test.fill());
+  const entries = await test.entries();
+  expect(entries.map(({ clock, bars: list }) => [clock, list.length])).toEqual([
+    [null, 500],
+    [null, 200],
+    [null, 500],
+  ]);
+  expect(entries.flatMap(({ bars: list }): readonly Bar[] => list)).toEqual(all);
+  expect(test.counted()).toBe(MINUTES);
+});
+
+test('the third entry waits until fewer than 1,000 bars do', async () => {
+  const test = await setUp();
+  const other = bars(Array(400).fill(1), { symbol: 'AAPL' });
+  const [known] = (await test.journal.open(PARTITIONS)).slice(P);
+  await test.journal.append([
+    { partition: P, known: known!, text: encodeEntry({ clock: null, bars: other }), bars: other.length },
+  ]);
+  await test.writer.open(test.stop.signal);
+  const filling = test.fill();
+  await waitFor(() => test.pauses() > 1);
+  expect(await test.entries()).toHaveLength(3);
+  expect((await test.journal.waiting(PARTITIONS))[P]).toBe(1_100);
+  await test.commit();
+  await filling;
+  expect(await test.entries()).toHaveLength(4);
+});
+
+test('is stored once its owner has committed the last entry, and only appended before', async () => {
+  const test = await setUp();
+  expect(
+    await consumedMeanwhile(test, test.fill(null, { store: { consumed: async () => ({ id: '', last: 9 }) } })),
+  ).toBe('appended');
+  const progress = test.saved.at(-1)!;
+  expect(progress.next).toBe(range.to);
+  const consumed = (last: number) => ({ store: { consumed: async () => ({ id: progress.journal.id, last }) } });
+  expect(await test.fill(progress, consumed(progress.journal.last - 1))).toBe('appended');
+  expect(await test.fill(progress, consumed(progress.journal.last))).toBe('stored');
+  expect(test.asked).toEqual([range.from]);
+});
+
+test('goes on where it was left', async () => {
+  const test = await setUp();
+  await consumedMeanwhile(test, test.fill());
+  const half = test.saved[1]!;
+  expect(half.next).toBe(all[PAGE]!.openTime);
+  await consumedMeanwhile(test, test.fill(half));
+  expect(test.asked).toEqual([range.from, half.next]);
+});
+
+test('begins anew where the journal is another one', async () => {
+  const test = await setUp();
+  await consumedMeanwhile(test, test.fill());
+  const progress = test.saved.at(-1)!;
+  await consumedMeanwhile(test, test.fill({ ...progress, journal: { ...progress.journal, id: 'lost' } }));
+  expect(test.asked).toEqual([range.from, range.from]);
+});
+
+test('fails where the journal is lost on the way, be it noticed here or by whoever plays the source', async () => {
+  const test = await setUp();
+  const heads = [
+    { id: 'one', last: 1 },
+    { id: 'other', last: 1 },
+  ];
+  const noticed = { journalOf: () => 'one', appendHistory: async () => heads.shift()! };
+  await expect(test.fill(null, { writer: noticed })).rejects.toThrow(JournalLost);
+  await expect(test.fill(null, { writer: { ...noticed, appendHistory: async () => null } })).rejects.toThrow(
+    JournalLost,
+  );
+});
+
+test('of which the source has nothing is stored at once', async () => {
+  const test = await setUp();
+  expect(await test.fill(null, { async *history() {} })).toBe('stored');
+  expect(await test.entries()).toEqual([]);
+});
+
+test('is interrupted by its signal and not taken for the end', async () => {
+  const test = await setUp();
+  async function* history() {
+    yield all.slice(0, 1);
+    test.stop.abort();
+  }
+  expect(await test.fill(null, { history })).toBe('interrupted');
+  expect(test.saved.at(-1)!.next).toBe(range.from + MINUTE_MS);
+});

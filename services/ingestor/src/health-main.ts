@@ -1,0 +1,30 @@
+/*
+ * A container's health check: exit code 0 while the ingestor says how its source does, whatever that is. An ingestor has
+ * no port to ask.
+ */
+import { join } from 'node:path';
+import { busConfig, connectBus } from '@candlewire/bus';
+import { channelsOf, FeedStatus } from '@candlewire/contracts';
+import { createLogger, parseConfig, readEnv } from '@candlewire/runtime';
+
+const ROOT = join(__dirname, '../../..');
+/** The same that makes a gateway unready. */
+const STATUS_STALE_MS = 15_000;
+
+async function check(): Promise<string | null> {
+  const shape = { REDIS_URL: busConfig.REDIS_URL.unwrap(), REDIS_PREFIX: busConfig.REDIS_PREFIX };
+  const config = parseConfig(shape, readEnv(ROOT, process.env));
+  const logger = createLogger('health', 'error');
+  const bus = connectBus({ url: config.REDIS_URL, prefix: config.REDIS_PREFIX, logger });
+  const text = await bus.kept(channelsOf(config.REDIS_PREFIX).feedStatus);
+  if (text === null) return 'nothing was said of the source yet';
+  const ageMs = Date.now() - Date.parse(FeedStatus.parse(JSON.parse(text)).updated_at);
+  return ageMs < STATUS_STALE_MS ? null : `the last word of the source is ${ageMs} ms old`;
+}
+
+function end(problem: string | null): void {
+  if (problem !== null) process.stderr.write(`${problem}\n`);
+  process.exit(problem === null ? 0 : 1);
+}
+
+check().then(end, (err: Error) => end(err.message));
