@@ -1,6 +1,6 @@
 import type { Bus } from '@candlewire/bus';
 import type { MarketCalendar } from '@candlewire/candles';
-import { channelsOf, PARTITIONS } from '@candlewire/contracts';
+import { channelsOf, HOUR_MS, PARTITIONS } from '@candlewire/contracts';
 import { boundedLog, type Logger, retry } from '@candlewire/runtime';
 import { type Store, StoreUnavailable } from '@candlewire/store';
 import { createFeedReporter } from './feed-reporter';
@@ -13,6 +13,8 @@ import { systemTime, type Time } from './time';
 import { withTicks } from './with-ticks';
 
 const TICK_MS = 500;
+/** Where a source does not say how late its corrections come. */
+const HISTORY_SETTLED_MS = HOUR_MS;
 
 export interface IngestorOptions {
   readonly source: Source;
@@ -31,7 +33,7 @@ export interface IngestorOptions {
 }
 
 export interface FillOptions {
-  readonly store: Pick<Store, 'historyOf' | 'historyBegins' | 'consumed'>;
+  readonly store: Pick<Store, 'activeSymbols' | 'historyOf' | 'historyBegins' | 'consumed'>;
   /** Of the queue: DATABASE_URL. */
   readonly databaseUrl: string;
   readonly calendar: MarketCalendar;
@@ -67,8 +69,9 @@ export function createIngestor(options: IngestorOptions): Ingestor {
   const channels = channelsOf(prefix);
   const writer = createJournalWriter({ journal: bus.journal, channels, time, logger });
   const feed = createFeedReporter({ bus, channel: channels.feedStatus, kind: source.kind, time, logger });
-  const { history, ticks } = source;
-  const fills = history && fill ? createFills({ ...fill, history, writer, time, logger }) : null;
+  const { history, settledAfterMs = HISTORY_SETTLED_MS, ticks } = source;
+  const fills =
+    history && fill ? createFills({ ...fill, history, marginMs: settledAfterMs, writer, time, logger }) : null;
 
   const logWaiting = boundedLog(logger, 'waiting for the store', { first: 1 });
 

@@ -1,3 +1,4 @@
+import type { Store } from '@candlewire/store';
 import { describeWithRedis, waitFor } from '@candlewire/testkit';
 import { type TestGateway, type WsRig, wsRig } from './rig.suite';
 import { connectClient, type TestClient } from './test-client.suite';
@@ -32,9 +33,18 @@ describeWithRedis('clients that join a running stream', () => {
   let rig: WsRig;
   let one: TestGateway;
 
+  /** Called when a snapshot was read and before it is told. */
+  let afterSnapshot: () => Promise<void>;
+
   beforeEach(async () => {
     rig = await wsRig();
-    one = await rig.gateway();
+    afterSnapshot = async () => {};
+    const candles: Store['candles'] = async (query) => {
+      const page = await rig.db.store.candles(query);
+      await afterSnapshot();
+      return page;
+    };
+    one = await rig.gateway({ store: { candles } });
   });
   afterEach(() => rig.close());
 
@@ -42,7 +52,7 @@ describeWithRedis('clients that join a running stream', () => {
   async function stream(commits: number, random: () => number, before: (commit: number) => Promise<void> | void) {
     const { epoch } = (await rig.db.store.identity())!;
     const channel = rig.channels.candles('5m', SYMBOL);
-    let seq = 0;
+    let seq = (await rig.db.store.head(SYMBOL, '5m'))?.seq ?? 0;
     for (let commit = 0; commit < commits; commit++) {
       await before(commit);
       const newest = Math.floor(commit / 10);
@@ -96,20 +106,41 @@ describeWithRedis('clients that join a running stream', () => {
     expect(Math.max(...joined.map((client) => client.of('bar').length))).toBeGreaterThan(COMMITS / 4);
   });
 
+  test('get what is published between the reading of their snapshot and its telling, though nothing follows', async () => {
+    await stream(110, seeded(9), () => {});
+    afterSnapshot = async () => {
+      afterSnapshot = async () => {};
+      await stream(
+        1,
+        () => 1,
+        () => {},
+      );
+      await rig.bus.publish([{ channel: rig.channels.prices('MARK'), text: '{"type":"mark"}' }]);
+      // What was published before it was heard before it.
+      await marker.heard('mark');
+    };
+    const marker = await connectClient(one.origin, '/ws');
+    marker.say({ type: 'subscribe', symbols: ['MARK'] });
+    await waitFor(async () => {
+      await rig.bus.publish([{ channel: rig.channels.prices('MARK'), text: '{"type":"probe"}' }]);
+      return marker.of('probe').length > 0;
+    });
+    const client = await connectClient(one.origin, PATH);
+    await client.heard('bar');
+    await expectAllTold([client]);
+  });
+
   test('get what was published while the bus was away', async () => {
     const random = seeded(8);
     const clients = [await connectClient(one.origin, PATH)];
-    let cut = 0;
-    await stream(120, random, async (commit) => {
-      if (commit === 40) {
-        await rig.redis.cut();
-        cut++;
-      }
+    await stream(150, random, async (commit) => {
+      if (commit === 40 || commit === 120) await rig.redis.cut();
       // Joined while nothing can be subscribed.
       if (commit === 60) clients.push(await connectClient(one.origin, PATH));
       if (commit === 80) await rig.redis.heal();
     });
-    expect(cut).toBe(1);
+    // Nothing is published afterwards that would show a gap.
+    await rig.redis.heal();
     await expectAllTold(clients);
     for (const client of clients) expectInOrder(client);
   });

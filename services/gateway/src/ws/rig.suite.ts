@@ -2,6 +2,7 @@ import { type Bus, connectBus } from '@candlewire/bus';
 import { createCalendar } from '@candlewire/candles';
 import { type Channels, channelsOf } from '@candlewire/contracts';
 import { parseConfig, runPhases, silentLogger } from '@candlewire/runtime';
+import type { Store } from '@candlewire/store';
 import { testRedis } from '@candlewire/testkit';
 import { type CorsOrigins, wsConfig } from '../config';
 import { createGateway, type Gateway } from '../gateway';
@@ -20,8 +21,15 @@ export interface WsRig {
   readonly prefix: string;
   readonly redisUrl: string;
   /** Another gateway. */
-  gateway(options?: { limits?: Partial<WsLimits>; corsOrigins?: CorsOrigins }): Promise<TestGateway>;
+  gateway(options?: GatewayOptions): Promise<TestGateway>;
   close(): Promise<void>;
+}
+
+export interface GatewayOptions {
+  readonly limits?: Partial<WsLimits>;
+  readonly corsOrigins?: CorsOrigins;
+  /** Calls of the store that go another way. */
+  readonly store?: Partial<Store>;
 }
 
 export interface TestGateway {
@@ -47,10 +55,10 @@ export async function wsRig(): Promise<WsRig> {
     redis,
     prefix: own.prefix,
     redisUrl: own.url,
-    async gateway({ limits = {}, corsOrigins = '*' } = {}) {
+    async gateway({ limits = {}, corsOrigins = '*', store = {} } = {}) {
       const gatewayBus = connectBus({ url: redis.url, prefix: own.prefix, logger: silentLogger });
       const gateway = createGateway({
-        store: db.store,
+        store: { ...db.store, ...store },
         bus: gatewayBus,
         channels,
         calendars: { nyse: calendar, '24x7': calendar },

@@ -31,22 +31,26 @@ const untilAborted = (signal: AbortSignal) =>
 
 test('what has the lower number is worked on first, and what is there already is added once', async () => {
   const seen: string[] = [];
-  let release: () => void = () => {};
-  const released = new Promise<void>((resolve) => {
-    release = resolve;
-  });
+  const gates: Record<string, () => void> = {};
   const queue = await open(async ({ symbol }) => {
     seen.push(symbol);
-    await released;
+    // Both workers are held up, and one of them to the end: the order of the other is that of the queue.
+    if (symbol === 'FIRST' || symbol === 'SECOND') {
+      await new Promise<void>((resolve) => {
+        gates[symbol] = resolve;
+      });
+    }
     return 'stored';
   });
   await queue.add([planned('FIRST'), planned('SECOND')]);
   await waitFor(() => seen.length === 2);
   await queue.add([planned('OLD', 3), planned('NEW', 1), planned('MIDDLE', 2), planned('FIRST'), planned('NEW')]);
   await queue.add([planned('OLD', 3)]);
-  release();
-  await waitFor(() => queue.counters.ranges === 5);
+  gates.SECOND!();
+  await waitFor(() => queue.counters.ranges === 4);
   expect(seen.slice(2)).toEqual(['NEW', 'MIDDLE', 'OLD']);
+  gates.FIRST!();
+  await waitFor(() => queue.counters.ranges === 5);
 });
 
 test('a range that is done can be added again', async () => {
@@ -84,7 +88,7 @@ test('a range that was only appended is looked at again, which is no failure', a
   expect(queue.counters.failures).toBe(0);
 });
 
-test('closing hands back what is worked on, to be taken up at once by another', async () => {
+test('closing hands back what is worked on, to be taken up soon by another, not after its lock has run out', async () => {
   let began = false;
   const first = await open(async (_range, _known, save, signal) => {
     await save(progress);
@@ -100,7 +104,7 @@ test('closing hands back what is worked on, to be taken up at once by another', 
     known = before;
     return 'stored';
   });
-  await waitFor(() => second.counters.ranges === 1, { timeoutMs: 3_000 });
+  await waitFor(() => second.counters.ranges === 1, { timeoutMs: 4_000 });
   expect(known).toEqual(progress);
 });
 

@@ -1,4 +1,4 @@
-import { backoffMs, boundedLog, type Logger } from '@candlewire/runtime';
+import { backoffMs, boundedLog, type Logger, pause } from '@candlewire/runtime';
 import { createPostgresBackend, DelayedError, type Job, withBackend } from 'bullmq';
 import type { FillOutcome, FillProgress } from './fill-range';
 import type { FillRange, PlannedRange } from './plan';
@@ -23,9 +23,13 @@ const FAILED_MAX = 100_000;
 /** What was appended is looked at after a commit's time, then as often as it costs little: bars that change nothing are committed late. */
 const CONFIRM_FIRST_MS = 500;
 const CONFIRM_MS = 5_000;
+/** Longer than it takes to close, so that whoever hands a job back does not take it again. */
+const HAND_OVER_MS = 500;
 /** Of the queue's own events, which nobody reads. */
 const EVENTS_MAX = 1_000;
 const ADD_JOBS_MAX = 1_000;
+/** How long closing waits for Postgres. */
+const CLOSE_MS = 5_000;
 /** After Postgres could not be reached. */
 const RECONNECT_MS = 1_000;
 
@@ -56,7 +60,7 @@ export interface FillQueue {
   readonly counters: FillCounters;
   /** Adds what is not in the queue already, and has another try at what was given up. */
   add(ranges: readonly PlannedRange[]): Promise<void>;
-  /** Hands back what is being worked on, and disconnects. */
+  /** Hands back what is being worked on, and disconnects; gives up after some seconds without Postgres. */
   close(): Promise<void>;
 }
 
@@ -91,11 +95,13 @@ export async function openFillQueue({ url, logger, work }: FillQueueOptions): Pr
   async function process(job: Job<FillRange>, token?: string): Promise<void> {
     // BullMQ has 0 for no progress.
     const progress = typeof job.progress === 'object' ? (job.progress as FillProgress) : null;
-    const outcome = await work(job.data, progress, (next) => job.updateProgress(next), stopping.signal);
+    const save = (next: FillProgress) => job.updateProgress(next);
+    // A worker that is being closed may still take one, the very job that it has just handed back for instance.
+    const outcome = stopping.signal.aborted ? 'interrupted' : await work(job.data, progress, save, stopping.signal);
     if (outcome === 'stored') return;
     const wasAppended = progress !== null && progress.next >= job.data.to;
-    const pauseMs = outcome === 'interrupted' ? 0 : wasAppended ? CONFIRM_MS : CONFIRM_FIRST_MS;
-    // Neither is a failure: the job goes back as it is, for this process later or for another one now.
+    const pauseMs = outcome === 'interrupted' ? HAND_OVER_MS : wasAppended ? CONFIRM_MS : CONFIRM_FIRST_MS;
+    // Neither is a failure: the job goes back as it is, for this process later or for another one soon.
     await job.moveToDelayed(Date.now() + pauseMs, token);
     throw new DelayedError();
   }
@@ -143,8 +149,14 @@ export async function openFillQueue({ url, logger, work }: FillQueueOptions): Pr
     },
     async close() {
       stopping.abort();
-      await worker.close();
-      await queue.close();
+      const limit = new AbortController();
+      const closing = worker
+        .close()
+        .then(() => queue.close())
+        .finally(() => limit.abort());
+      await Promise.race([closing, pause(CLOSE_MS, limit.signal)]);
+      // Without Postgres nothing can be handed back; it is taken over once its lock has run out.
+      if (!limit.signal.aborted) logger.warn('history is left as it is: Postgres is away');
     },
   };
 }

@@ -11,11 +11,12 @@ import { planFills } from './plan';
 export interface FillsOptions {
   readonly history: NonNullable<Source['history']>;
   readonly writer: Pick<JournalWriter, 'appendHistory' | 'journalOf'>;
-  readonly store: Pick<Store, 'historyOf' | 'historyBegins' | 'consumed'>;
+  readonly store: Pick<Store, 'activeSymbols' | 'historyOf' | 'historyBegins' | 'consumed'>;
   /** DATABASE_URL */
   readonly databaseUrl: string;
   readonly calendar: MarketCalendar;
   readonly historyDays: number;
+  readonly marginMs: number;
   readonly time: Time;
   readonly logger: Logger;
 }
@@ -46,7 +47,7 @@ export interface Fills {
 }
 
 export function createFills(options: FillsOptions): Fills {
-  const { history, writer, store, databaseUrl, calendar, historyDays, time, logger } = options;
+  const { history, writer, store, databaseUrl, calendar, historyDays, marginMs, time, logger } = options;
   const logWaiting = boundedLog(logger, 'history waits for the store', { first: 1 });
   let bars = 0;
   const deps = {
@@ -72,7 +73,7 @@ export function createFills(options: FillsOptions): Fills {
     survey: (only, signal) => persist(() => store.historyOf(only), signal),
 
     async plan(stored, signal) {
-      const { ranges, begins } = planFills(stored, time.now(), { calendar, historyDays });
+      const { ranges, begins } = planFills(stored, time.now(), { calendar, historyDays, marginMs });
       if (ranges.length > 0) {
         const ready = await Promise.race([queue, aborted(signal)]);
         if (ready === null) return;
@@ -86,6 +87,8 @@ export function createFills(options: FillsOptions): Fills {
     async run(signal) {
       const work: Parameters<typeof openFillQueue>[0]['work'] = async (range, progress, save, stopping) => {
         try {
+          // Nobody wants it any more; who registers the symbol again has it planned again.
+          if (!(await store.activeSymbols()).includes(range.symbol)) return 'stored';
           return await fillRange(range, progress, save, deps, stopping);
         } catch (err) {
           // Whatever was tried when the signal came was given up for it.

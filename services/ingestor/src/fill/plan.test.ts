@@ -16,7 +16,7 @@ const MIDNIGHTS = [
 const [TODAY, MONDAY, SUNDAY, SATURDAY] = MIDNIGHTS as [number, number, number, number];
 
 const planned = (stored: Omit<StoredHistory, 'symbol'>, historyDays = 2) => {
-  const { ranges, begins } = planFills([{ symbol: 'A', ...stored }], NOW, { calendar, historyDays });
+  const { ranges, begins } = planFills([{ symbol: 'A', ...stored }], NOW, { calendar, historyDays, marginMs: HOUR_MS });
   return { ranges: ranges.map(({ from, to, priority }) => [from, to, priority]), begins };
 };
 const none = { symbols: [], from: SUNDAY };
@@ -94,7 +94,7 @@ test('without history days nothing is filled at first, and later everything sinc
 
 test('the newest day of all symbols comes before older days of any', () => {
   const stored = ['A', 'B', 'C'].map((symbol) => ({ symbol, lastOpenTime: null, historyFrom: null }));
-  const { ranges } = planFills(stored, NOW, { calendar, historyDays: 1 });
+  const { ranges } = planFills(stored, NOW, { calendar, historyDays: 1, marginMs: HOUR_MS });
   expect(ranges.map(({ symbol, from }) => [symbol, from])).toEqual(
     [TODAY, MONDAY].flatMap((from) => ['A', 'B', 'C'].map((symbol) => [symbol, from])),
   );

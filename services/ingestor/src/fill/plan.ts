@@ -1,9 +1,6 @@
 import type { MarketCalendar } from '@candlewire/candles';
-import { DAY_MS, HOUR_MS, MINUTE_MS } from '@candlewire/contracts';
+import { DAY_MS, MINUTE_MS } from '@candlewire/contracts';
 import type { StoredHistory } from '@candlewire/store';
-
-/** Minutes before the last stored one that are fetched again: updates and corrections of them may have been missed. */
-export const MARGIN_MS = HOUR_MS;
 
 /** Minutes of one symbol to be fetched: from <= openTime < to, whole minutes, within one New York day. */
 export interface FillRange {
@@ -28,6 +25,8 @@ export interface PlanRules {
   readonly calendar: MarketCalendar;
   /** How many days before the current one a first fill reaches; 0: there is none. */
   readonly historyDays: number;
+  /** Minutes so long before the last stored one are fetched again: corrections of them may have been missed. */
+  readonly marginMs: number;
 }
 
 /**
@@ -37,14 +36,14 @@ export interface PlanRules {
 export function planFills(
   stored: readonly StoredHistory[],
   now: number,
-  { calendar, historyDays }: PlanRules,
+  { calendar, historyDays, marginMs }: PlanRules,
 ): FillPlan {
   const to = now - (now % MINUTE_MS);
   const today = calendar.openTimeOf('1d', now);
   const first = historyDays === 0 ? to : daysBefore(today, historyDays, calendar);
   const ranges: PlannedRange[] = [];
   for (const one of stored) {
-    let from = missingFrom(one, first);
+    let from = missingFrom(one, first, marginMs);
     while (from < to) {
       const end = Math.min(calendar.nextDay(from), to);
       // Days of 23 and 25 hours are days, too.
@@ -58,10 +57,10 @@ export function planFills(
   return { ranges, begins: { symbols, from: first } };
 }
 
-function missingFrom({ lastOpenTime, historyFrom }: StoredHistory, first: number): number {
+function missingFrom({ lastOpenTime, historyFrom }: StoredHistory, first: number, marginMs: number): number {
   if (historyFrom === null) return first;
   // Nothing came of what was asked for: the source had nothing yet, or it was lost on the way.
-  return lastOpenTime === null ? historyFrom : lastOpenTime - MARGIN_MS;
+  return lastOpenTime === null ? historyFrom : lastOpenTime - marginMs;
 }
 
 function daysBefore(day: number, days: number, calendar: MarketCalendar): number {

@@ -1,7 +1,7 @@
 import type { MarketCalendar } from '@candlewire/candles';
 import { type Bar, MINUTE_MS, type Tick } from '@candlewire/contracts';
 import type { Time } from '../time';
-import { createSimulatedMarket } from './simulated-market';
+import { createSimulatedMarket, SETTLED_AFTER_MS } from './simulated-market';
 import type { Delivery, Source } from './source';
 
 const SECOND_MS = 1_000;
@@ -97,5 +97,13 @@ export function createSimulatorSource({ seed, calendar, symbols, time }: Simulat
     }
   }
 
-  return { kind: 'simulator', calendar: calendar.kind, refused: {}, live, ticks, history };
+  return {
+    kind: 'simulator',
+    calendar: calendar.kind,
+    refused: {},
+    live,
+    ticks,
+    history,
+    settledAfterMs: SETTLED_AFTER_MS,
+  };
 }

@@ -29,6 +29,8 @@ export interface Source {
   live(signal: AbortSignal): AsyncIterable<Delivery>;
   /** Bars with from <= openTime < to, ascending, a page at a time. */
   readonly history?: (symbol: string, from: number, to: number, signal: AbortSignal) => AsyncIterable<readonly Bar[]>;
+  /** So long after a minute its bar may still be corrected; after an outage history is fetched again from so far back. */
+  readonly settledAfterMs?: number;
   /** Trades from now on; a reader that is too slow misses some. */
   readonly ticks?: (signal: AbortSignal) => AsyncIterable<Tick>;
 }
