@@ -8,8 +8,10 @@ import {
   CandleSchema,
   CandlesResponse,
   ChangedMessage,
+  CLOSE_CODE,
   channelsOf,
   decodeEntry,
+  decodeTicks,
   ErrorResponse,
   encodeEntry,
   FeedStatus,
@@ -17,6 +19,7 @@ import {
   type Interval,
   PARTITIONS,
   PriceMessage,
+  parseSymbol,
   ReadyResponse,
   SymbolRow,
   SymbolsResponse,
@@ -24,6 +27,8 @@ import {
 import { gatewayConfig } from '@candlewire/gateway';
 import { ingestorConfig } from '@candlewire/ingestor';
 import { standaloneConfig } from '@candlewire/standalone';
+import { encodeBarMessage, historyRow, type Timeframe } from '../services/gateway/src/timeframes';
+import { handleMessages, requirePrices, symbolsOf } from '../services/gateway/src/ws/client-messages';
 
 const ROOT = join(__dirname, '..');
 const DOCS = readdirSync(join(ROOT, 'docs')).map((name) => join('docs', name));
@@ -40,33 +45,113 @@ const JournalEntry = {
   },
 };
 
+const Ticks = {
+  shape: { symbol: null, price: null, time: null, volume: null },
+  parse: (value: unknown): unknown => decodeTicks(JSON.stringify(value)),
+};
+/** Bare texts. */
+const SymbolText = { shape: {}, parse: parseSymbol };
+const Demand = { shape: {}, parse: (text: unknown): unknown => (/^[1-9]\d*$/.test(String(text)) ? text : null) };
+
+const text = PriceMessage.shape.symbol;
+const { open, high, low, close, volume, market_status } = CandleSchema.shape;
+const { change, change_percent } = PriceMessage.shape;
+const pricesOfLatest = { open, high, low, close, volume, change, change_percent, market_status };
+const newYorkTime = FeedStatus.shape.updated_at;
+
+/** Nothing but these fields, each of them one. */
+function record(fields: Readonly<Record<string, { parse(value: unknown): unknown }>>) {
+  const parse = (value: unknown): unknown => {
+    const given = value as Record<string, unknown>;
+    return Object.fromEntries(Object.entries(fields).map(([name, field]) => [name, field.parse(given[name])]));
+  };
+  return { shape: fields, parse };
+}
+
+const constant = (value: string) => ({ parse: () => value });
+const anything = { parse: (value: unknown) => value };
+const list = (one: { parse(value: unknown): unknown }) => ({
+  parse: (value: unknown) => (value as unknown[]).map((item) => one.parse(item)),
+});
+/** Made by the gateway's own encoders: their keys in their order, times as they write them. */
+type Row = Parameters<typeof historyRow>[0];
+const historyRows = list({ parse: (row) => historyRow(row as Row) });
+const Bar = {
+  shape: {},
+  parse(value: unknown): unknown {
+    const { symbol, timeframe, ...candle } = value as Row & { symbol: string; timeframe: Timeframe };
+    return JSON.parse(encodeBarMessage(symbol, timeframe, candle));
+  },
+};
+const fieldsOfPage = { symbol: text, timeframe: text, data: historyRows };
+
+/** What a client may say: read as the gateway reads it. */
+const ClientMessage = {
+  shape: {},
+  parse(value: unknown): unknown {
+    const answers: unknown[] = [];
+    const answer = (message: unknown) => void answers.push(message);
+    const connection = { send: answer, sendError: answer } as unknown as Parameters<typeof handleMessages>[0];
+    const named: string[][] = [];
+    const read = (message: Parameters<typeof symbolsOf>[0]) => {
+      requirePrices(message);
+      named.push([...symbolsOf(message)]);
+    };
+    handleMessages(connection, { subscribe: read, unsubscribe: read })(JSON.stringify(value));
+    const { type, id, symbols } = value as { type: string; id?: unknown; symbols?: string[] };
+    if (type === 'ping') expect(answers).toEqual([JSON.stringify({ type: 'pong', id })]);
+    else expect([answers, named]).toEqual([[], [symbols]]);
+    return value;
+  },
+};
+const acknowledgement = (type: string) =>
+  record({ type: constant(type), id: anything, channel: constant('prices'), symbols: list(text) });
+
 /** What a fenced example says that it is: ```json CandleMessage */
 const SCHEMAS = {
   ApiHealthResponse,
+  Bar,
   BarMessage,
   CandleMessage,
   CandlesResponse,
   ChangedMessage,
+  Demand,
+  Error: record({ type: constant('error'), id: anything, code: text, message: text }),
   ErrorResponse,
   FeedStatus,
+  Heartbeat: record({ type: constant('heartbeat'), timestamp: PriceMessage.shape.timestamp }),
+  Historical: record({ type: constant('historical'), ...fieldsOfPage }),
+  HistoricalResponse: record(fieldsOfPage),
   JournalEntry,
+  LatestResponse: record({ symbol: text, price: open, timestamp: newYorkTime, ...pricesOfLatest }),
+  Ping: ClientMessage,
+  Pong: record({ type: constant('pong'), id: anything }),
   PriceMessage,
   ReadyResponse,
+  RegisterRequest: record({ symbol: text, name: SymbolRow.shape.name }),
+  Shutdown: record({ type: constant('shutdown'), reconnect_after_ms: volume }),
+  Subscribe: ClientMessage,
+  Subscribed: acknowledgement('subscribed'),
+  SymbolText,
+  SymbolResponse: SymbolRow,
   SymbolsResponse,
+  Ticks,
+  Unsubscribe: ClientMessage,
+  Unsubscribed: acknowledgement('unsubscribed'),
 } as const;
 type SchemaName = keyof typeof SCHEMAS;
 
 interface Example {
-  readonly page: string;
   readonly schema: string;
   readonly text: string;
+  readonly isJson: boolean;
 }
 
 function examplesOf(page: string): Example[] {
-  return [...read(page).matchAll(/^```json(.*)\n([\s\S]*?)^```$/gm)].map(([, schema, text]) => ({
-    page,
+  return [...read(page).matchAll(/^```(json|text)(.*)\n([\s\S]*?)^```$/gm)].map(([, kind, schema, text]) => ({
     schema: schema!.trim(),
     text: text!.trim(),
+    isJson: kind === 'json',
   }));
 }
 
@@ -76,42 +161,56 @@ function fieldTablesOf(page: string): string[][] {
   return tables.map((table) => [...table.matchAll(/^\| `(\w+)`/gm)].map((match) => match[1]!));
 }
 
-describe.each(['docs/channels.md', 'docs/http-api.md'])('%s', (page) => {
+const EXAMPLE_PAGES = ['docs/channels.md', 'docs/http-api.md', 'docs/ws-api.md'];
+
+describe.each(EXAMPLE_PAGES)('%s', (page) => {
   const examples = examplesOf(page);
 
   test.each(examples.map((example) => [example.schema, example] as const))(
     'the example of %s is one',
-    (name, { text }) => {
+    (name, { text, isJson }) => {
       expect(Object.keys(SCHEMAS)).toContain(name);
-      const value: unknown = JSON.parse(text);
-      // What a schema does not know it drops: equal means that nothing was invented.
-      expect(SCHEMAS[name as SchemaName].parse(value)).toEqual(value);
-      // The bytes of a message are as they are published.
-      expect(text).toBe(JSON.stringify(value));
+      const value: unknown = isJson ? JSON.parse(text) : text;
+      // What a schema does not know it drops: equal means that nothing was invented. Bytes are as they are published.
+      const parsed: unknown = SCHEMAS[name as SchemaName].parse(value);
+      expect(isJson ? JSON.stringify(parsed) : parsed).toBe(text);
     },
   );
 
   test('each table of fields lists exactly those of a schema, in their order', () => {
     const shapes = [...Object.values(SCHEMAS), CandleSchema, SymbolRow].map((schema) => Object.keys(schema.shape));
-    const tables = fieldTablesOf(page);
-    expect(tables).not.toHaveLength(0);
-    for (const fields of tables) expect(shapes).toContainEqual(fields);
+    for (const fields of fieldTablesOf(page)) expect(shapes).toContainEqual(fields);
   });
 });
 
-test('every message on Redis and every answer has an example', () => {
-  const shown = ['docs/channels.md', 'docs/http-api.md'].flatMap(examplesOf).map(({ schema }) => schema);
+test('every message and every answer has an example, and those of bars their tables', () => {
+  const shown = EXAMPLE_PAGES.flatMap(examplesOf).map(({ schema }) => schema);
   expect([...new Set(shown)].sort()).toEqual(Object.keys(SCHEMAS).sort());
+  expect(EXAMPLE_PAGES.flatMap(fieldTablesOf).length).toBeGreaterThan(9);
+});
+
+test('docs/ws-api.md lists close codes that there are', () => {
+  const codes = [...read('docs/ws-api.md').matchAll(/^\| (\d{4}(?:, \d{4})*) \|/gm)].flatMap((row) =>
+    row[1]!.split(', '),
+  );
+  const ours = Object.values(CLOSE_CODE).map(String);
+  // The library's, and what a browser calls a connection that was cut off.
+  for (const code of codes) expect(['1002', '1006', '1007', ...ours]).toContain(code);
+  const unsent: readonly number[] = [CLOSE_CODE.normal, CLOSE_CODE.goingAway, CLOSE_CODE.notAuthenticated];
+  for (const code of Object.values(CLOSE_CODE)) if (!unsent.includes(code)) expect(codes).toContain(String(code));
 });
 
 test('docs/channels.md lists the channels that there are', () => {
   const text = read('docs/channels.md');
-  const { bars, candles, prices, feedStatus, journal, journalHead } = channelsOf();
+  const { bars, candles, prices, feedStatus, symbols, demand, demandOrder, ticks, journal, journalHead } = channelsOf();
   const placeholder = '{interval}' as Interval;
-  const names = [bars('{SYMBOL}'), candles(placeholder, '{SYMBOL}'), prices('{SYMBOL}'), feedStatus];
+  const names = [bars('{SYMBOL}'), candles(placeholder, '{SYMBOL}'), prices('{SYMBOL}'), feedStatus, symbols, demand];
   for (const name of names) expect(text).toContain(`[\`${name}\`]`);
   expect(text).toContain(`P = 0..${PARTITIONS - 1}`);
   expect([journal(7), journalHead(7)]).toEqual(['md:v1:journal:7', 'md:v1:journal:7:head']);
+  expect(ticks(7)).toBe('md:v1:ticks:7');
+  expect(text).toContain('[`md:v1:ticks:{P}`]');
+  expect(text).toContain(`\`${demandOrder}\``);
   expect(text).toContain('[`md:v1:journal:{P}`]');
   expect(text).toContain('`md:v1:journal:{P}:head`');
   for (const interval of INTERVALS) expect(text).toContain(`\`${interval}\``);

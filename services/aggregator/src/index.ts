@@ -9,7 +9,7 @@ import {
   type Running,
   retry,
 } from '@candlewire/runtime';
-import { connectStore, migrate } from '@candlewire/store';
+import { connectStore, migrate, StoreMismatch } from '@candlewire/store';
 import { createAggregator } from './aggregator';
 import { aggregatorConfig } from './config';
 import { newOwner } from './owner';
@@ -42,6 +42,8 @@ export async function startAggregator(env: Env, logger: Logger, { bus: given }: 
 
   const start = async () => {
     const waiting = (event: string) => (err: unknown, attempt: number) => {
+      // A store that is newer than this program will not get older.
+      if (err instanceof StoreMismatch) throw err;
       if (attempt === 1) logger.warn(event, { err });
     };
     const { signal } = stopping;
