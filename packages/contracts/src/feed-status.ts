@@ -6,6 +6,9 @@ export type SourceKind = (typeof SOURCE_KINDS)[number];
 export const FEED_STATES = ['connecting', 'live', 'backfilling', 'finished', 'failed'] as const;
 export type FeedState = (typeof FEED_STATES)[number];
 
+/** News of the source that is older than this means that no ingestor is there. */
+export const FEED_STATUS_STALE_MS = 15_000;
+
 const instant = z.iso.datetime({ offset: true });
 
 /** What the ingestor says of its source, every few seconds and at each change. */

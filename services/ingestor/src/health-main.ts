@@ -4,12 +4,10 @@
  */
 import { join } from 'node:path';
 import { busConfig, connectBus } from '@candlewire/bus';
-import { channelsOf, FeedStatus } from '@candlewire/contracts';
+import { channelsOf, FEED_STATUS_STALE_MS, FeedStatus } from '@candlewire/contracts';
 import { createLogger, parseConfig, readEnv } from '@candlewire/runtime';
 
 const ROOT = join(__dirname, '../../..');
-/** The same that makes a gateway unready. */
-const STATUS_STALE_MS = 15_000;
 
 async function check(): Promise<string | null> {
   const shape = { REDIS_URL: busConfig.REDIS_URL.unwrap(), REDIS_PREFIX: busConfig.REDIS_PREFIX };
@@ -19,7 +17,7 @@ async function check(): Promise<string | null> {
   const text = await bus.kept(channelsOf(config.REDIS_PREFIX).feedStatus);
   if (text === null) return 'nothing was said of the source yet';
   const ageMs = Date.now() - Date.parse(FeedStatus.parse(JSON.parse(text)).updated_at);
-  return ageMs < STATUS_STALE_MS ? null : `the last word of the source is ${ageMs} ms old`;
+  return ageMs < FEED_STATUS_STALE_MS ? null : `the last word of the source is ${ageMs} ms old`;
 }
 
 function end(problem: string | null): void {

@@ -1,8 +1,12 @@
 import type { MarketCalendar } from '@candlewire/candles';
-import { type FeedState, type FeedStatus, type MarketStatus, MINUTE_MS } from '@candlewire/contracts';
+import {
+  FEED_STATUS_STALE_MS,
+  type FeedState,
+  type FeedStatus,
+  type MarketStatus,
+  MINUTE_MS,
+} from '@candlewire/contracts';
 
-/** A status older than this was not followed by another: no ingestor lives. It says something every few seconds. */
-export const STATUS_STALE_MS = 15_000;
 /** So long an open market may go without a bar. Together with the reporting this stays below four minutes. */
 export const SILENCE_MAX_MS = 3 * MINUTE_MS;
 
@@ -31,7 +35,7 @@ export function judgeFeed(news: FeedNews | null, now: number, calendar: MarketCa
   const { status } = news;
   const { last_bar_at } = status;
   const session = sessionAt(status.clock === null ? now : Date.parse(status.clock), calendar);
-  const stale = now - Date.parse(status.updated_at) > STATUS_STALE_MS;
+  const stale = now - Date.parse(status.updated_at) > FEED_STATUS_STALE_MS;
   // A finished replay has nothing more to say, ever.
   const state = stale && status.state !== 'finished' ? 'connecting' : status.state;
   return { ok: isWell(state, news, now, calendar), state, last_bar_at, session };
