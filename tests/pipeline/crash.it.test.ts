@@ -3,6 +3,7 @@ import { bar, describeWithRedis, waitFor } from '@candlewire/testkit';
 import { expectUndisturbed, playUndisturbed, SEED, seeded, UNHURRIED, type Undisturbed } from './disturbed';
 import type { Follower } from './follower';
 import { createPipeline, killed, logged, PATIENCE_MS, type Pipeline } from './harness';
+import { headsOf } from './heads';
 import { startProxy, type TcpProxy } from './proxy';
 
 const TEST_MS = 180_000;
@@ -42,7 +43,7 @@ describeWithRedis(`aggregators that are killed or stopped (CANDLEWIRE_SEED=${SEE
 
   /** How many changes are stored of which the follower has not heard. */
   async function outstanding(follower: Follower): Promise<number> {
-    const heads = await pipeline.store.heads();
+    const heads = await headsOf(pipeline.store);
     await follower.sync();
     const missing = heads.map(({ symbol, interval, seq }) => Math.max(0, seq - follower.lastOf(symbol, interval)));
     return missing.reduce((sum, count) => sum + count, 0);

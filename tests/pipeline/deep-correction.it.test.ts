@@ -3,6 +3,7 @@ import { bar, describeWithRedis, MONDAY_OPEN } from '@candlewire/testkit';
 import { type DeliveryLog, randomOf, writeLog } from './delivery-log';
 import type { Follower } from './follower';
 import { createPipeline, expectDense, expectSameLines, type Pipeline } from './harness';
+import { headsOf } from './heads';
 
 const SYMBOL = 'DEEP';
 const MINUTES = 20_000;
@@ -70,7 +71,7 @@ describeWithRedis('corrections of old minutes among 20,000', () => {
   }
 
   async function seqOf(interval: string): Promise<number> {
-    const heads = await pipeline.store.heads();
+    const heads = await headsOf(pipeline.store);
     return heads.find((head) => head.symbol === SYMBOL && head.interval === interval)!.seq;
   }
 

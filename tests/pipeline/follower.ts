@@ -1,6 +1,7 @@
 import type { SeriesMessage } from '@candlewire/contracts';
 import type { Store } from '@candlewire/store';
 import { Redis } from 'ioredis';
+import { headsOf } from './heads';
 
 const CHANGES_MAX = 1_000_000;
 const FAULTS_MAX = 10;
@@ -84,7 +85,7 @@ export class Follower {
    */
   async faultsAgainst(store: Store, options: FollowOptions = {}): Promise<string[]> {
     const faults = [...this.faults, ...(options.outage ? [] : this.holes)];
-    for (const { symbol, interval, seq } of await store.heads()) {
+    for (const { symbol, interval, seq } of await headsOf(store)) {
       const followed = this.series.get(`${symbol} ${interval}`);
       if (followed === undefined) {
         if (!options.outage) faults.push(`${symbol} ${interval}: never heard of`);

@@ -5,6 +5,7 @@ import { connectStore, migrate, type Store } from '@candlewire/store';
 import { bar, type SpawnedService, spawnService, testDatabase, testRedis, waitFor } from '@candlewire/testkit';
 import { Pool } from 'pg';
 import { Follower } from './follower';
+import { headsOf } from './heads';
 
 /** Generous: the machine may be busy with other suites. */
 export const PATIENCE_MS = 60_000;
@@ -165,7 +166,7 @@ export async function createPipeline(servers?: Servers): Promise<Pipeline> {
         timeoutMs: PATIENCE_MS,
         what: `marker ${markers} at the end of each journal is stored`,
       });
-      const heads = (await store.heads()).filter(({ symbol }) => symbol.startsWith(MARKER));
+      const heads = (await headsOf(store)).filter(({ symbol }) => symbol.startsWith(MARKER));
       const heard = (follower: Follower) =>
         heads.every(({ symbol, interval, seq }) => follower.lastOf(symbol, interval) >= seq);
       await waitFor(() => followers.every(heard), { timeoutMs: PATIENCE_MS, what: `marker ${markers} is published` });

@@ -30,6 +30,11 @@ export interface Bus {
    * other. Waits while the bus is away, and comes back by itself: messages of the meantime are lost, {@link onReconnect} tells.
    */
   subscribe(channel: string, listener: (text: string) => void): Promise<() => Promise<void>>;
+  /**
+   * Like {@link subscribe}, for whoever passes messages on: their UTF-8 bytes, as they came. The bytes may be part of a
+   * larger buffer; whoever keeps them makes a copy.
+   */
+  relay(channel: string, listener: (bytes: Buffer) => void): Promise<() => Promise<void>>;
   /** Publishes and keeps the message as the channel's last value. */
   keep(message: Message): Promise<void>;
   /** The last value kept on a channel, or null. */

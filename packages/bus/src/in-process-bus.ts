@@ -50,6 +50,10 @@ class InProcessBus implements Bus {
     return this.connection.subscribe(channel, listener);
   }
 
+  relay(channel: string, listener: (bytes: Buffer) => void): Promise<() => Promise<void>> {
+    return this.connection.subscribe(channel, (text) => listener(Buffer.from(text)));
+  }
+
   async keep(message: Message): Promise<void> {
     await this.connection.run(() => {
       this.hub.kept.set(message.channel, message.text);

@@ -60,6 +60,10 @@ class RedisBus implements Bus {
   }
 
   subscribe(channel: string, listener: (text: string) => void): Promise<() => Promise<void>> {
+    return this.subscriptions.add(channel, (bytes) => listener(bytes.toString()));
+  }
+
+  relay(channel: string, listener: (bytes: Buffer) => void): Promise<() => Promise<void>> {
     return this.subscriptions.add(channel, listener);
   }
 

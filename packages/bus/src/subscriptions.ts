@@ -10,7 +10,7 @@ const PROBE_MS = 5_000;
 
 /** One call of subscribe; an object of its own, so that the same function may be registered twice. */
 interface Subscription {
-  readonly listener: (text: string) => void;
+  readonly listener: (bytes: Buffer) => void;
 }
 
 interface Waiter {
@@ -51,7 +51,8 @@ export class Subscriptions {
   ) {
     this.failed = boundedLog(logger, 'bus listener failed');
     this.redis = openRedis(url, name, 'subscriber', outages, { up: () => this.cameUp(), down: () => this.wentDown() });
-    this.redis.on('message', (channel: string, text: string) => this.deliver(channel, text));
+    // Bytes and not text: most messages are passed on as they are.
+    this.redis.on('messageBuffer', (channel: Buffer, bytes: Buffer) => this.deliver(channel.toString(), bytes));
     this.probe = setInterval(() => {
       // An error shows as the connection's end, which is what this is for.
       if (this.up) this.redis.ping().catch(() => {});
@@ -59,7 +60,7 @@ export class Subscriptions {
     this.probe.unref();
   }
 
-  async add(channel: string, listener: (text: string) => void): Promise<() => Promise<void>> {
+  async add(channel: string, listener: (bytes: Buffer) => void): Promise<() => Promise<void>> {
     if (this.closing.signal.aborted) throw new BusClosed();
     const subscription: Subscription = { listener };
     let subscriptions = this.wanted.get(channel);
@@ -95,12 +96,12 @@ export class Subscriptions {
   }
 
   /** Hot. */
-  private deliver(channel: string, text: string): void {
+  private deliver(channel: string, bytes: Buffer): void {
     const subscriptions = this.wanted.get(channel);
     if (!subscriptions) return;
     for (const { listener } of subscriptions) {
       try {
-        listener(text);
+        listener(bytes);
       } catch (err) {
         this.failed({ channel, err });
       }

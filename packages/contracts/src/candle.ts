@@ -86,7 +86,23 @@ export function encodeCandle(c: Candle): string {
  * can pass the bytes on: `type, symbol, interval, epoch, seq, candle` in this order.
  */
 export function encodeCandleMessage(symbol: string, interval: Interval, epoch: string, candle: Candle): string {
-  return `{"type":"candle","symbol":"${symbol}","interval":"${interval}","epoch":"${epoch}","seq":${candle.seq},"candle":${encodeCandle(candle)}}`;
+  return encodeCandleMessageOf(symbol, interval, epoch, candle.seq, encodeCandle(candle));
+}
+
+/** The same message around a candle that is JSON already, as the store gives it. */
+export function encodeCandleMessageOf(
+  symbol: string,
+  interval: Interval,
+  epoch: string,
+  seq: number,
+  candleJson: string,
+): string {
+  return `${candleMessagePrefix(symbol, interval, epoch)}${seq},"candle":${candleJson}}`;
+}
+
+/** What stands before the digits of seq in every candle message of a series: whoever relays them need not parse. */
+export function candleMessagePrefix(symbol: string, interval: Interval, epoch: string): string {
+  return `{"type":"candle","symbol":"${symbol}","interval":"${interval}","epoch":"${epoch}","seq":`;
 }
 
 /**

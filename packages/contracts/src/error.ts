@@ -2,6 +2,7 @@
 export const HTTP_STATUS = {
   invalid_parameter: 400,
   unauthorized: 401,
+  forbidden: 403,
   unknown_symbol: 404,
   not_found: 404,
   method_not_allowed: 405,

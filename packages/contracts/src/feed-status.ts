@@ -21,6 +21,10 @@ export const FeedStatus = z.object({
   clock: instant.nullable(),
   /** When this was said; old news means that no ingestor is there. */
   updated_at: instant,
+  /** Bars appended to the journals since the ingestor began, history included; absent from one that does not count. */
+  bars: z.int().nonnegative().optional(),
+  /** What the source refused to take for a bar since then, by reason. */
+  refused: z.record(z.string(), z.int().nonnegative()).optional(),
   /** Why the source failed. */
   reason: z.string().optional(),
 });

@@ -81,7 +81,7 @@ describe('claim', () => {
       store.commit(claim.partition, claim.fence, at(entry), [changes('X', change('1m', candles(entry)))]);
     expect(await write(test.store, successor!, 1)).toBe(1);
     expect(await write(test.store, paused!, 2)).toBeNull();
-    expect(await test.store.heads()).toEqual([{ symbol: 'X', interval: '1m', seq: 1 }]);
+    expect((await test.store.head('X', '1m'))?.seq).toBe(1);
   });
 });
 

@@ -157,14 +157,16 @@ describe('head', () => {
 });
 
 describe('heads', () => {
-  it('says where every series stands', async () => {
-    expect(await test.store.heads()).toEqual(
-      expect.arrayContaining([
-        { symbol: 'AAPL', interval: '1h', seq: 2 },
-        { symbol: 'AAPL', interval: '1m', seq: 60 },
-        { symbol: 'MSFT', interval: '1m', seq: 5 },
-      ]),
-    );
+  it('says where the series stand, in the order in which they are asked for', async () => {
+    const { epoch } = await test.store.candles({ ...everything, limit: 1 });
+    const wanted = [
+      { symbol: 'NONE', interval: '1m' },
+      { symbol: 'MSFT', interval: '1m' },
+      { symbol: 'AAPL', interval: '1h' },
+      { symbol: 'AAPL', interval: '1m' },
+    ] as const;
+    expect(await test.store.heads(wanted)).toEqual({ epoch, seqs: [0, 5, 2, 60] });
+    expect(await test.store.heads([])).toEqual({ epoch, seqs: [] });
   });
 });
 

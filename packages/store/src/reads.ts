@@ -1,4 +1,3 @@
-import type { Interval } from '@candlewire/contracts';
 import { CANDLE_JSON, msOf, toTimestamp } from './candle-rows';
 import type { Database, Statement } from './connect';
 import type { Store } from './store';
@@ -44,7 +43,14 @@ const HEAD: Statement = {
   text: 'select store.epoch, series.seq from series, store where series.symbol = $1 and series.interval = $2',
 };
 
-const HEADS: Statement = { name: 'heads', text: 'select symbol, interval, seq from series order by symbol, interval' };
+/** In the order that was asked for; one that has no candles yet stands at 0. */
+const HEADS: Statement = {
+  name: 'heads',
+  text: `
+    select coalesce((select store.epoch from store where store.one), ''), array_agg(coalesce(series.seq, 0)::float8 order by wanted.n)
+    from unnest($1::text[], $2::text[]) with ordinality wanted (symbol, interval, n)
+    left join series on series.symbol = wanted.symbol and series.interval = wanted.interval`,
+};
 
 /** What gateways serve: JSON made in Postgres, so that the one event loop of a gateway only passes text on. */
 export function reads(db: Database): Pick<Store, 'candles' | 'changes' | 'head' | 'heads'> {
@@ -70,9 +76,11 @@ export function reads(db: Database): Pick<Store, 'candles' | 'changes' | 'head' 
       return row ? { epoch: row[0], seq: row[1] } : null;
     },
 
-    async heads() {
-      const rows = await db.run<[string, Interval, number]>(HEADS);
-      return rows.map(([symbol, interval, seq]) => ({ symbol, interval, seq }));
+    async heads(wanted) {
+      const values = [wanted.map(({ symbol }) => symbol), wanted.map(({ interval }) => interval)];
+      const [row] = await db.run<[epoch: string, seqs: number[] | null]>(HEADS, values);
+      const [epoch, seqs] = row!;
+      return { epoch, seqs: seqs ?? [] };
     },
   };
 }

@@ -80,10 +80,12 @@ export interface ChangesPage {
   readonly changes: readonly { readonly seq: number; readonly candleJson: string }[];
 }
 
-export interface SeriesHead {
-  readonly symbol: string;
-  readonly interval: Interval;
-  readonly seq: number;
+/** Where some series stand. All of one snapshot. */
+export interface SeriesHeads {
+  /** Empty before the store was declared. */
+  readonly epoch: string;
+  /** In the order in which they were asked for; 0 where a series does not exist. */
+  readonly seqs: readonly number[];
 }
 
 /** Which state of a series something is of: its candles are the same wherever both are equal. */
@@ -151,8 +153,8 @@ export interface Store {
   changes(query: ChangesQuery): Promise<ChangesPage>;
   /** Where one series stands, null where it has no candles: the cheapest read there is, to tell whether a kept page still holds. */
   head(symbol: string, interval: Interval): Promise<SeriesState | null>;
-  /** Where every series stands, ascending by symbol: what a reader that may have lost messages compares with. */
-  heads(): Promise<SeriesHead[]>;
+  /** Where these series stand: what a reader that may have lost messages compares with. */
+  heads(wanted: readonly { readonly symbol: string; readonly interval: Interval }[]): Promise<SeriesHeads>;
   /** The newest minutes of these symbols, in their order, in one round trip; symbols without a minute are left out. */
   latest(symbols: readonly string[]): Promise<Latest[]>;
   /** All symbols, ascending, or the row of one. */

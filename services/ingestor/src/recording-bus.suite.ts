@@ -104,6 +104,7 @@ export class RecordingBus implements Bus {
 
   kept = async () => this.keeps.at(-1)?.text ?? null;
   subscribe = () => Promise.reject(new Error('nobody subscribes here'));
+  relay = () => Promise.reject(new Error('nobody subscribes here'));
   ping = async () => !this.away;
   onReconnect(): void {}
   async close(): Promise<void> {}
