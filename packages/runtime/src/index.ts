@@ -3,3 +3,5 @@ export * from './calendar-file';
 export * from './config';
 export * from './lifecycle';
 export * from './logger';
+export * from './metrics';
+export * from './metrics-server';

@@ -1,9 +1,10 @@
 import type { Bus } from '@candlewire/bus';
 import type { Rules } from '@candlewire/candles';
 import { type Channels, PARTITIONS } from '@candlewire/contracts';
-import { type Logger, pause } from '@candlewire/runtime';
+import { type Logger, type Metrics, pause, silentMetrics } from '@candlewire/runtime';
 import type { Claim, Store } from '@candlewire/store';
 import { type AggregatorCounters, newCounters } from './counters';
+import { registerMetrics } from './metrics';
 import { Fenced, Partition } from './partition';
 
 export interface AggregatorDeps {
@@ -13,6 +14,8 @@ export interface AggregatorDeps {
   readonly epoch: string;
   readonly rules: Rules;
   readonly logger: Logger;
+  /** Default: none are told. */
+  readonly metrics?: Metrics;
   /** Name of this owner among all: unique to the process's life. */
   readonly owner: string;
   readonly partitions?: number;
@@ -26,6 +29,7 @@ const BEAT_MS = 1_000;
 
 interface Held {
   readonly claim: Claim;
+  readonly partition: Partition;
   readonly stop: AbortController;
   readonly ended: Promise<void>;
 }
@@ -46,6 +50,13 @@ export function createAggregator(deps: AggregatorDeps): Aggregator {
   const { store, logger, owner, partitions = PARTITIONS, leaseMs = LEASE_MS, beatMs = BEAT_MS } = deps;
   const counters = newCounters();
   const held = new Map<number, Held>();
+  const timings = registerMetrics(deps.metrics ?? silentMetrics, {
+    counters,
+    behindMs: () => {
+      const now = Date.now();
+      return new Map([...held].map(([number, { partition }]) => [number, partition.behindMs(now)]));
+    },
+  });
   const stopping = new AbortController();
 
   const fences = () => new Map([...held].map(([partition, { claim }]) => [partition, claim.fence]));
@@ -53,19 +64,23 @@ export function createAggregator(deps: AggregatorDeps): Aggregator {
   function take(claim: Claim): void {
     const stop = new AbortController();
     const log = logger.child({ partition: claim.partition });
-    const partition = new Partition(claim, { ...deps, logger: log, counters });
+    const partition = new Partition(claim, { ...deps, logger: log, counters, timings });
     const ended = partition.run(stop.signal).catch(async (err) => {
       if (err instanceof Fenced) log.warn('partition lost to another owner');
       else if ((err as { retryable?: boolean }).retryable === true)
         log.warn('partition stopped, to be taken over anew', { err });
       else log.error('partition stopped, to be taken over anew', { err });
-      if (held.get(claim.partition)?.claim === claim) held.delete(claim.partition);
+      // Else a beat has found it lost before.
+      if (held.get(claim.partition)?.claim === claim) {
+        held.delete(claim.partition);
+        counters[err instanceof Fenced ? 'lost' : 'failed']++;
+      }
       // Whoever is next need not wait for the lease; where this fails, the lease does it.
       await store
         .release(new Map([[claim.partition, claim.fence]]))
         .catch((cause) => log.debug('not released', { err: cause }));
     });
-    held.set(claim.partition, { claim, stop, ended });
+    held.set(claim.partition, { claim, partition, stop, ended });
   }
 
   async function giveBack(some: readonly Held[]): Promise<void> {
@@ -83,6 +98,7 @@ export function createAggregator(deps: AggregatorDeps): Aggregator {
       logger.warn('partition lost to another owner', { partition, fence: claim.fence });
       stop.abort();
       held.delete(partition);
+      counters.lost++;
     }
     const share = Math.ceil(partitions / alive.owners);
     if (held.size > share) await giveBack([...held.values()].slice(share));

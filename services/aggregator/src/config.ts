@@ -1,9 +1,10 @@
 import { busConfig } from '@candlewire/bus';
-import { runtimeConfig, whole } from '@candlewire/runtime';
+import { metricsConfig, runtimeConfig, whole } from '@candlewire/runtime';
 import { storeConfig } from '@candlewire/store';
 
 export const aggregatorConfig = {
   ...runtimeConfig,
+  ...metricsConfig,
   DATABASE_URL: storeConfig.DATABASE_URL.unwrap(),
   REDIS_URL: busConfig.REDIS_URL.unwrap(),
   REDIS_PREFIX: busConfig.REDIS_PREFIX,

@@ -1,4 +1,6 @@
-/** What an aggregator did since its start. */
+import { INTERVALS, type Interval } from '@candlewire/contracts';
+
+/** What an aggregator did since its start. Plain numbers: the metrics read them when they are asked for. */
 export interface AggregatorCounters {
   bars: number;
   /** Bars and entries that were none, by reason. */
@@ -6,10 +8,18 @@ export interface AggregatorCounters {
   /** Entries given up because they could not be stored, however often tried. */
   poisoned: number;
   commits: number;
-  candles: number;
+  /** Candles that a commit changed, by interval. */
+  candles: Record<Interval, number>;
   messages: number;
+  /** Ticks taken, of which the newest of each symbol is told. */
+  ticks: number;
+  /** Partitions that another owner took away. */
+  lost: number;
+  /** Partitions that were stopped by an error, to be taken over anew. */
+  failed: number;
 }
 
 export function newCounters(): AggregatorCounters {
-  return { bars: 0, refused: {}, poisoned: 0, commits: 0, candles: 0, messages: 0 };
+  const candles = Object.fromEntries(INTERVALS.map((interval) => [interval, 0])) as Record<Interval, number>;
+  return { bars: 0, refused: {}, poisoned: 0, commits: 0, candles, messages: 0, ticks: 0, lost: 0, failed: 0 };
 }

@@ -2,12 +2,15 @@ import { type Bus, busConfig, connectBus } from '@candlewire/bus';
 import { channelsOf, PARTITIONS } from '@candlewire/contracts';
 import {
   ConfigError,
+  createMetrics,
   type Env,
   type Logger,
   loadCalendar,
+  type Metrics,
   parseConfig,
   type Running,
   retry,
+  serveMetrics,
 } from '@candlewire/runtime';
 import { connectStore, migrate, StoreMismatch } from '@candlewire/store';
 import { createAggregator } from './aggregator';
@@ -23,6 +26,8 @@ const POOL_MAX = PARTITIONS + 4;
 export interface StartOptions {
   /** Used instead of the one at REDIS_URL, which may be missing then; stays open. */
   readonly bus?: Bus;
+  /** Used instead of its own, and served by whoever brought them: METRICS_PORT is left alone. */
+  readonly metrics?: Metrics;
 }
 
 /**
@@ -30,10 +35,16 @@ export interface StartOptions {
  * partitions.
  * @throws ConfigError naming all that is wrong with the environment
  */
-export async function startAggregator(env: Env, logger: Logger, { bus: given }: StartOptions = {}): Promise<Running> {
+export async function startAggregator(env: Env, logger: Logger, options: StartOptions = {}): Promise<Running> {
+  const { bus: given, metrics = createMetrics() } = options;
   if (given === undefined) parseConfig(aggregatorConfig, env);
   const config = parseConfig({ ...aggregatorConfig, REDIS_URL: busConfig.REDIS_URL }, env);
   loadCalendar('nyse', config.CALENDAR_FILE);
+  const { METRICS_PORT: port, METRICS_HOST: host } = config;
+  const told =
+    options.metrics === undefined && port !== undefined
+      ? await serveMetrics({ host, port, metrics, service: 'aggregator', logger })
+      : null;
 
   const stopping = new AbortController();
   const store = connectStore({ url: config.DATABASE_URL, logger, poolMax: POOL_MAX });
@@ -72,6 +83,7 @@ export async function startAggregator(env: Env, logger: Logger, { bus: given }: 
       epoch: identity.epoch,
       rules: { calendar, graceMs: config.FINAL_GRACE_MS },
       logger,
+      metrics,
       owner: newOwner(),
     });
   };
@@ -96,7 +108,7 @@ export async function startAggregator(env: Env, logger: Logger, { bus: given }: 
       },
       {
         name: 'aggregator: close',
-        run: async () => void (await Promise.all([store.close(), given === undefined && bus.close()])),
+        run: async () => void (await Promise.all([store.close(), given === undefined && bus.close(), told?.close()])),
       },
     ],
   };

@@ -14,6 +14,7 @@ import type { Claim, Position, Store, SymbolChange } from '@candlewire/store';
 import type { AggregatorCounters } from './counters';
 import { drive } from './drive';
 import { messagesOf, priceMessage } from './messages';
+import type { Timings } from './metrics';
 import { Wake } from './wake';
 
 export interface PartitionDeps {
@@ -24,6 +25,7 @@ export interface PartitionDeps {
   readonly rules: Rules;
   readonly logger: Logger;
   readonly counters: AggregatorCounters;
+  readonly timings: Timings;
 }
 
 /** Another owner has the partition: nothing was written, and nothing may be from here on. */
@@ -69,6 +71,8 @@ interface Batch {
 export class Partition {
   private readonly live = new Map<string, Live>();
   private position: Position;
+  /** Number of the journal's last entry, when it was last read. */
+  private last = 0;
   /** Read, not yet applied. */
   private ahead: ReadEntry[] = [];
   private unstored = { entries: 0, bars: 0 };
@@ -117,6 +121,12 @@ export class Partition {
         one.then((stop) => stop()).catch((err) => logger.debug('listener not let go', { partition, err }));
       }
     }
+  }
+
+  /** How old (ms, by a wall clock that says `now`) the clock of its candles is; 0 where nothing is known to wait. */
+  behindMs(now: number): number {
+    const { entry, clock } = this.position;
+    return entry >= this.last || clock === null ? 0 : Math.max(0, now - clock);
   }
 
   /** What a predecessor committed and perhaps did not publish is published (again); symbols that only the clock may move are loaded. */
@@ -169,6 +179,7 @@ export class Partition {
       if (journalId !== null) this.deps.logger.warn('journal is another one', { partition, entry, last: head.last });
       this.position = { ...this.position, journalId: head.id, entry: (entries[0]?.number ?? head.last + 1) - 1 };
     }
+    this.last = head.last;
     this.ahead = [...entries];
   }
 
@@ -198,7 +209,7 @@ export class Partition {
   }
 
   private async step(batch: Batch | null, signal: AbortSignal): Promise<void> {
-    const { store, counters, channels, epoch } = this.deps;
+    const { store, counters, timings, channels, epoch } = this.deps;
     const clock = batch?.clock ?? this.position.clock ?? Number.NEGATIVE_INFINITY;
     const bySymbol = batch?.bySymbol ?? new Map<string, Bar[]>();
     const symbols = new Set(bySymbol.keys());
@@ -211,13 +222,11 @@ export class Partition {
     this.more = advanced.some(({ more }) => more);
     const changes: SymbolChange[] = [];
     const messages = [];
-    let candles = 0;
     let at = 0;
     for (const symbol of symbols) {
       const { series, price } = advanced[at++]!;
       if (series.length > 0) changes.push({ symbol, series });
       if (price !== null) messages.push(priceMessage(price, channels));
-      for (const { changed } of series) candles += changed.length;
     }
 
     const position: Position = {
@@ -233,12 +242,15 @@ export class Partition {
       this.unstored.bars >= UNSTORED_BARS_MAX
     ) {
       await this.published;
+      const begunAt = performance.now();
       if ((await store.commit(this.claim.partition, this.claim.fence, position, changes)) === null)
         throw new Fenced(this.claim.partition);
+      timings.commit.observe((performance.now() - begunAt) / 1_000);
       this.unstored = { entries: 0, bars: 0 };
       this.publish([...messagesOf(changes, channels, epoch), ...messages], signal, batch?.last);
       counters.commits++;
-      counters.candles += candles;
+      for (const { series } of changes)
+        for (const { interval, changed } of series) counters.candles[interval] += changed.length;
     }
     counters.bars += batch?.bars ?? 0;
     this.position = position;
@@ -261,7 +273,9 @@ export class Partition {
 
   private tick(text: string): void {
     for (const tick of decodeTicks(text)) {
-      if (partitionOf(tick.symbol) === this.claim.partition) this.ticks.set(tick.symbol, tick);
+      if (partitionOf(tick.symbol) !== this.claim.partition) continue;
+      this.ticks.set(tick.symbol, tick);
+      this.deps.counters.ticks++;
     }
     this.wake.ring();
   }
@@ -295,11 +309,14 @@ export class Partition {
 
   /** Begins the publication of a commit; the next commit waits for its end. */
   private publish(messages: { channel: string; text: string }[], signal: AbortSignal, consumed?: ReadEntry): void {
-    const { bus, counters, logger } = this.deps;
+    const { bus, counters, timings, logger } = this.deps;
     const { partition } = this.claim;
     const { journalId } = this.position;
+    const committedAt = performance.now();
     const send = async () => {
       await bus.publish(messages);
+      // A predecessor's commit is of no known age.
+      if (consumed !== undefined) timings.publish.observe((performance.now() - committedAt) / 1_000);
       if (consumed !== undefined) await bus.journal.consumed(partition, journalId!, consumed);
       counters.messages += messages.length;
     };

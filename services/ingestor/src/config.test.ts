@@ -22,6 +22,7 @@ test('a replay needs its file and the servers, everything else has a default', (
     FINAL_GRACE_MS: 35_000,
     LOG_LEVEL: 'info',
     REDIS_PREFIX: 'md:v1',
+    METRICS_HOST: '127.0.0.1',
   });
 });
 

@@ -1,7 +1,16 @@
 import { accessSync, constants, statSync } from 'node:fs';
 import { busConfig } from '@candlewire/bus';
 import { parseSymbol, SOURCE_KINDS, SYMBOL_RULE } from '@candlewire/contracts';
-import { ConfigError, type Env, loadCalendar, oneOf, parseConfig, runtimeConfig, whole } from '@candlewire/runtime';
+import {
+  ConfigError,
+  type Env,
+  loadCalendar,
+  metricsConfig,
+  oneOf,
+  parseConfig,
+  runtimeConfig,
+  whole,
+} from '@candlewire/runtime';
 import { storeConfig } from '@candlewire/store';
 import { z } from 'zod';
 
@@ -27,6 +36,7 @@ const symbols = z
 /** What an ingestor reads from its environment. */
 export const ingestorConfig = {
   ...runtimeConfig,
+  ...metricsConfig,
   ...busConfig,
   ...storeConfig,
   SOURCE: oneOf(SOURCE_KINDS).default('simulator'),

@@ -1,6 +1,7 @@
 import type { Bus } from '@candlewire/bus';
 import { type FeedState, type FeedStatus, type SourceKind, toIso } from '@candlewire/contracts';
 import { boundedLog, type Logger } from '@candlewire/runtime';
+import type { Counters } from './ingestor';
 import type { Time } from './time';
 
 const REPORT_MS = 2_000;
@@ -11,6 +12,7 @@ export interface FeedReporterOptions {
   readonly kind: SourceKind;
   readonly time: Time;
   readonly logger: Logger;
+  readonly counters: () => Pick<Counters, 'bars' | 'refused'>;
 }
 
 /** Says how the source does: every two seconds, and at each change of its state. */
@@ -26,7 +28,8 @@ export interface FeedReporter {
   close(): Promise<void>;
 }
 
-export function createFeedReporter({ bus, channel, kind, time, logger }: FeedReporterOptions): FeedReporter {
+export function createFeedReporter(options: FeedReporterOptions): FeedReporter {
+  const { bus, channel, kind, time, logger, counters } = options;
   const logFailure = boundedLog(logger, 'feed status not told', { first: 1 });
   let state: FeedState = 'connecting';
   let reason: string | undefined;
@@ -34,12 +37,15 @@ export function createFeedReporter({ bus, channel, kind, time, logger }: FeedRep
   let changed = new AbortController();
 
   async function report(): Promise<void> {
+    const { bars, refused } = counters();
     const status: FeedStatus = {
       kind,
       state,
       last_bar_at: lastBarAt === null ? null : toIso(lastBarAt),
       clock: reporter.clock === null ? null : toIso(reporter.clock),
       updated_at: toIso(time.now()),
+      bars,
+      refused: { ...refused },
       ...(reason === undefined ? {} : { reason }),
     };
     try {

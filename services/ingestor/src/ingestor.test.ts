@@ -202,7 +202,10 @@ describe('the clock alone', () => {
     for (let p = 0; p < PARTITIONS; p++)
       expect(bus.of(p).at(-1)).toMatchObject({ clock: CLOCK + 86_400_000, bars: [] });
     await waitFor(() => logged.some(({ event }) => event === 'replay finished'));
-    expect(ingestor.counters()).toEqual({ bars: 1, entries: 17, fills: null, refused: { not_a_number: 2 } });
+    const refused = { not_a_number: 2 };
+    expect(ingestor.counters()).toEqual({ bars: 1, entries: 17, fills: null, refused, ticks: 0 });
+    await waitFor(() => bus.statuses.at(-1)?.state === 'finished');
+    expect(bus.statuses.at(-1)).toMatchObject({ bars: 1, refused });
   });
 });
 
@@ -316,6 +319,8 @@ describe('the feed status', () => {
       last_bar_at: null,
       clock: null,
       updated_at: begin,
+      bars: 0,
+      refused: {},
     });
     source.push(delivery(CLOCK, [bar({ symbol: ONE })], 'live'));
     await waitFor(() => bus.statuses.length === 2);

@@ -51,6 +51,8 @@ export interface Counters {
   readonly fills: FillsCounters | null;
   /** What the source refused to take for a bar, by reason. */
   readonly refused: Readonly<Record<string, number>>;
+  /** Ticks published. */
+  readonly ticks: number;
 }
 
 export interface Ingestor {
@@ -68,18 +70,21 @@ export function createIngestor(options: IngestorOptions): Ingestor {
   const { source, bus, store, migrate, prefix, logger, time = systemTime, symbols, fill } = options;
   const channels = channelsOf(prefix);
   const writer = createJournalWriter({ journal: bus.journal, channels, time, logger });
-  const feed = createFeedReporter({ bus, channel: channels.feedStatus, kind: source.kind, time, logger });
   const { history, settledAfterMs = HISTORY_SETTLED_MS, ticks } = source;
   const fills =
     history && fill ? createFills({ ...fill, history, marginMs: settledAfterMs, writer, time, logger }) : null;
 
   const logWaiting = boundedLog(logger, 'waiting for the store', { first: 1 });
 
+  let ticksTold = 0;
   const counters = (): Counters => ({
     ...writer.appended,
     fills: fills?.counters() ?? null,
     refused: { ...source.refused },
+    ticks: ticksTold,
   });
+  const channel = channels.feedStatus;
+  const feed = createFeedReporter({ bus, channel, kind: source.kind, time, logger, counters });
 
   async function declare(signal: AbortSignal): Promise<void> {
     const act = async () => {
@@ -140,6 +145,9 @@ export function createIngestor(options: IngestorOptions): Ingestor {
   async function runParts(signal: AbortSignal): Promise<void> {
     const inner = new AbortController();
     const both = AbortSignal.any([signal, inner.signal]);
+    const onTold = (count: number) => {
+      ticksTold += count;
+    };
     const playing = async () => {
       while (!both.aborted) await play(both);
     };
@@ -147,7 +155,7 @@ export function createIngestor(options: IngestorOptions): Ingestor {
       playing(),
       fills?.run(both),
       symbols?.follow(registered(both), both),
-      ticks && relayTicks({ ticks, bus, channels, time, logger }, both),
+      ticks && relayTicks({ ticks, bus, channels, time, logger, onTold }, both),
     ];
     const failures: unknown[] = [];
     const failed = (err: unknown) => {

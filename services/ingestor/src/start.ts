@@ -1,9 +1,18 @@
 import { type Bus, connectBus } from '@candlewire/bus';
 import { channelsOf } from '@candlewire/contracts';
-import { type Env, type Logger, loadCalendar, type Running } from '@candlewire/runtime';
+import {
+  createMetrics,
+  type Env,
+  type Logger,
+  loadCalendar,
+  type Metrics,
+  type Running,
+  serveMetrics,
+} from '@candlewire/runtime';
 import { connectStore, migrate, type Store } from '@candlewire/store';
 import { DEFAULT_SYMBOLS, parseIngestorConfig } from './config';
 import { createIngestor, type IngestorOptions } from './ingestor';
+import { registerMetrics } from './metrics';
 import { createReplaySource } from './sources/replay-source';
 import { createSimulatorSource } from './sources/simulator-source';
 import { createSymbolSet } from './symbols';
@@ -12,6 +21,8 @@ import { systemTime } from './time';
 export interface StartOptions {
   /** Used instead of the one at REDIS_URL, which may be missing then; stays open. */
   readonly bus?: Bus;
+  /** Used instead of its own, and served by whoever brought them: METRICS_PORT is left alone. */
+  readonly metrics?: Metrics;
 }
 
 type Config = ReturnType<typeof parseIngestorConfig>;
@@ -19,11 +30,17 @@ type Config = ReturnType<typeof parseIngestorConfig>;
 /**
  * Starts an ingestor from an environment. Returns at once: the store and the bus are waited for in the background, and
  * what cannot be helped (a store of another source) rejects `done`.
- * @throws ConfigError where the environment says something else than it must
+ * @throws ConfigError where the environment says something else than it must, or METRICS_PORT is in use
  */
-export async function startIngestor(env: Env, logger: Logger, { bus: given }: StartOptions = {}): Promise<Running> {
+export async function startIngestor(env: Env, logger: Logger, options: StartOptions = {}): Promise<Running> {
+  const { bus: given, metrics = createMetrics() } = options;
   const config = parseIngestorConfig(env, given !== undefined);
   const parts = config.SOURCE === 'replay' ? replay(config, logger) : simulator(config);
+  const { METRICS_PORT: port, METRICS_HOST: host } = config;
+  const told =
+    options.metrics === undefined && port !== undefined
+      ? await serveMetrics({ host, port, metrics, service: 'ingestor', logger })
+      : null;
   const bus = given ?? connectBus({ url: config.REDIS_URL!, prefix: config.REDIS_PREFIX, logger });
   const store = connectStore({ url: config.DATABASE_URL, logger });
   const ingestor = createIngestor({
@@ -34,6 +51,7 @@ export async function startIngestor(env: Env, logger: Logger, { bus: given }: St
     prefix: config.REDIS_PREFIX,
     logger,
   });
+  registerMetrics(metrics, { source: config.SOURCE, counters: ingestor.counters, journal: bus.journal });
   const stop = new AbortController();
   const done = ingestor.run(stop.signal);
   return {
@@ -50,7 +68,7 @@ export async function startIngestor(env: Env, logger: Logger, { bus: given }: St
       {
         name: 'close',
         run: async () => {
-          await Promise.all([given === undefined && bus.close(), store.close()]);
+          await Promise.all([given === undefined && bus.close(), store.close(), told?.close()]);
         },
       },
     ],

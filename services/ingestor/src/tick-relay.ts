@@ -13,6 +13,8 @@ export interface TickRelayOptions {
   readonly channels: Channels;
   readonly time: Time;
   readonly logger: Logger;
+  /** Hears how many were published. */
+  readonly onTold?: (ticks: number) => void;
 }
 
 /**
@@ -20,7 +22,7 @@ export interface TickRelayOptions {
  * what cannot be published is dropped, the next tick is never far.
  */
 export async function relayTicks(options: TickRelayOptions, signal: AbortSignal): Promise<void> {
-  const { ticks, bus, channels, time, logger } = options;
+  const { ticks, bus, channels, time, logger, onTold } = options;
   const logDropped = boundedLog(logger, 'ticks dropped', { first: 1 });
   const logFailure = boundedLog(logger, 'ticks have ended, to be asked for again', { first: 1 });
   const newest = new Map<string, Tick>();
@@ -36,6 +38,7 @@ export async function relayTicks(options: TickRelayOptions, signal: AbortSignal)
   }
 
   async function tell(): Promise<void> {
+    const count = newest.size;
     const byPartition = new Map<number, Tick[]>();
     for (const tick of newest.values()) {
       const partition = partitionOf(tick.symbol);
@@ -47,6 +50,7 @@ export async function relayTicks(options: TickRelayOptions, signal: AbortSignal)
     const messages = [...byPartition].map(([p, some]) => ({ channel: channels.ticks(p), text: encodeTicks(some) }));
     try {
       await bus.publish(messages);
+      onTold?.(count);
     } catch (err) {
       logDropped({ err });
     }

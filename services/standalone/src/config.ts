@@ -8,11 +8,14 @@ import {
   ConfigError,
   type Env,
   type Logger,
+  metricsConfig,
   oneOf,
   parseConfig,
   pause,
   runtimeConfig,
+  serveMetrics,
   silentLogger,
+  silentMetrics,
 } from '@candlewire/runtime';
 import { connectStore, StoreUnavailable, storeConfig } from '@candlewire/store';
 import { z } from 'zod';
@@ -25,6 +28,7 @@ const UNDEFINED_TABLE = '42P01';
 
 export const standaloneConfig = {
   ...runtimeConfig,
+  ...metricsConfig,
   ...storeConfig,
   ...busConfig,
   PORT: gatewayConfig.PORT,
@@ -45,12 +49,25 @@ export async function readConfig(env: Env): Promise<StandaloneConfig> {
   const problems = new Set(valueProblems(env));
   const hasProblem = (name: string) => [...problems].some((problem) => problem.startsWith(`${name}:`));
   const checks: (Promise<readonly string[]> | readonly string[])[] = [checkGateway(env), checkIngestorConfig(env)];
+  if (env.METRICS_PORT && !hasProblem('METRICS_PORT')) checks.push(metricsProblems(env));
   if (env.DATABASE_URL && !hasProblem('DATABASE_URL')) checks.push(databaseProblems(env.DATABASE_URL.trim()));
   if (env.REDIS_URL && !hasProblem('REDIS_URL')) checks.push(redisProblems(env.REDIS_URL.trim()));
   if (!env.DATABASE_URL || !env.REDIS_URL) checks.push(dataDirProblems(env.DATA_DIR?.trim() || 'data'));
   for (const found of await Promise.all(checks)) for (const problem of found) problems.add(problem);
   if (problems.size > 0) throw new ConfigError([...problems]);
   return parseConfig(standaloneConfig, env);
+}
+
+async function metricsProblems(env: Env): Promise<readonly string[]> {
+  const { METRICS_PORT: port = 0, METRICS_HOST: host } = parseConfig(metricsConfig, env);
+  try {
+    const server = await serveMetrics({ host, port, metrics: silentMetrics, service: 'check', logger: silentLogger });
+    await server.close();
+    return [];
+  } catch (err) {
+    if (err instanceof ConfigError) return err.problems;
+    throw err;
+  }
 }
 
 /** As the services will see it: with addresses of servers, which they require and this one brings. */

@@ -55,6 +55,7 @@ describe('wrong configuration', () => {
     const { port } = taken.address() as { port: number };
     const service = start({
       PORT: String(port),
+      METRICS_PORT: String(port),
       REPLAY_FILE: join(folder, 'missing.csv'),
       REPLAY_SPEED: 'fast',
       DATABASE_URL: `postgres://me:secret1@127.0.0.1:${await freePort()}/x`,
@@ -62,7 +63,15 @@ describe('wrong configuration', () => {
       LOG_LEVEL: 'loud',
     });
     expect(await service.exited).toEqual({ code: 1, signal: null });
-    for (const name of ['PORT', 'REPLAY_FILE', 'REPLAY_SPEED', 'DATABASE_URL', 'REDIS_URL', 'LOG_LEVEL']) {
+    for (const name of [
+      'PORT',
+      'METRICS_PORT',
+      'REPLAY_FILE',
+      'REPLAY_SPEED',
+      'DATABASE_URL',
+      'REDIS_URL',
+      'LOG_LEVEL',
+    ]) {
       expect(service.stderr.match(new RegExp(`- ${name}: `, 'g'))).toHaveLength(1);
     }
     expect(service.stderr).not.toMatch(/secret|^\s+at /m);

@@ -4,7 +4,16 @@ import { createInProcessBus, type InProcessHub } from '@candlewire/bus';
 import { freePort } from '@candlewire/embedded';
 import { startGateway } from '@candlewire/gateway';
 import { startIngestor } from '@candlewire/ingestor';
-import { ConfigError, type Env, type Logger, type Phase, type Running, runPhases } from '@candlewire/runtime';
+import {
+  ConfigError,
+  createMetrics,
+  type Env,
+  type Logger,
+  type Phase,
+  type Running,
+  runPhases,
+  serveMetrics,
+} from '@candlewire/runtime';
 import { migrate, StoreMismatch } from '@candlewire/store';
 import { describeRunning } from './banner';
 import { readConfig } from './config';
@@ -46,7 +55,21 @@ export async function startStandalone({ env, loggerOf, print }: StandaloneDeps):
     throw new Error(`${name} has ended (${reason})`);
   }
 
+  // One for all: the gateway tells them at /metrics, and a port of their own needs no key.
+  const metrics = createMetrics();
+
   try {
+    if (config.METRICS_PORT !== undefined) {
+      const { METRICS_PORT, METRICS_HOST } = config;
+      const told = await serveMetrics({
+        host: METRICS_HOST,
+        port: METRICS_PORT,
+        metrics,
+        service: 'standalone',
+        logger,
+      });
+      serverShutdown.push({ name: 'standalone: close metrics', run: () => told.close() });
+    }
     const redis = await redisServer(config, dataDir, logger);
     let hub: InProcessHub | null = null;
     if ('missing' in redis) {
@@ -61,7 +84,7 @@ export async function startStandalone({ env, loggerOf, print }: StandaloneDeps):
     const redisUrl = 'url' in redis ? redis.url : undefined;
     const serviceEnv = { ...env, DATABASE_URL: postgres.url, REDIS_URL: redisUrl, PORT: String(port) };
     // A bus of its own for each, as if each were a process.
-    const shared = () => (hub === null ? {} : { bus: hub.connect() });
+    const shared = () => (hub === null ? { metrics } : { metrics, bus: hub.connect() });
     addService('ingestor', await startIngestor(serviceEnv, loggerOf('ingestor'), shared()));
     addService('aggregator', await startAggregator(serviceEnv, loggerOf('aggregator'), shared()));
     addService('gateway', await startGateway(serviceEnv, loggerOf('gateway'), shared()));
