@@ -21,6 +21,9 @@ import {
   PriceMessage,
   parseSymbol,
   ReadyResponse,
+  ResetMessage,
+  SkippedMessage,
+  SnapshotMessage,
   SymbolRow,
   SymbolsResponse,
 } from '@candlewire/contracts';
@@ -28,7 +31,14 @@ import { gatewayConfig } from '@candlewire/gateway';
 import { ingestorConfig } from '@candlewire/ingestor';
 import { standaloneConfig } from '@candlewire/standalone';
 import { encodeBarMessage, historyRow, type Timeframe } from '../services/gateway/src/timeframes';
-import { handleMessages, requirePrices, symbolsOf } from '../services/gateway/src/ws/client-messages';
+import {
+  channelOf,
+  handleMessages,
+  intervalsOf,
+  sinceOf,
+  snapshotOf,
+  symbolsOf,
+} from '../services/gateway/src/ws/client-messages';
 
 const ROOT = join(__dirname, '..');
 const DOCS = readdirSync(join(ROOT, 'docs')).map((name) => join('docs', name));
@@ -94,21 +104,27 @@ const ClientMessage = {
     const connection = { send: answer, sendError: answer } as unknown as Parameters<typeof handleMessages>[0];
     const named: string[][] = [];
     const read = (message: Parameters<typeof symbolsOf>[0]) => {
-      requirePrices(message);
+      channelOf(message);
+      intervalsOf(message);
+      snapshotOf(message);
+      sinceOf(message);
       named.push([...symbolsOf(message)]);
     };
-    handleMessages(connection, { subscribe: read, unsubscribe: read })(JSON.stringify(value));
+    const failed = (err: unknown) => void answers.push(err);
+    handleMessages(connection, { subscribe: read, unsubscribe: read }, failed)(JSON.stringify(value));
     const { type, id, symbols } = value as { type: string; id?: unknown; symbols?: string[] };
     if (type === 'ping') expect(answers).toEqual([JSON.stringify({ type: 'pong', id })]);
     else expect([answers, named]).toEqual([[], [symbols]]);
     return value;
   },
 };
-const acknowledgement = (type: string) =>
-  record({ type: constant(type), id: anything, channel: constant('prices'), symbols: list(text) });
+const acknowledgement = (type: string, channel: string, more = {}) =>
+  record({ type: constant(type), id: anything, channel: constant(channel), symbols: list(text), ...more });
 
 /** What a fenced example says that it is: ```json CandleMessage */
 const SCHEMAS = {
+  Auth: record({ type: constant('auth'), id: anything, api_key: text }),
+  Authenticated: record({ type: constant('authenticated'), id: anything }),
   ApiHealthResponse,
   Bar,
   BarMessage,
@@ -128,16 +144,20 @@ const SCHEMAS = {
   Pong: record({ type: constant('pong'), id: anything }),
   PriceMessage,
   ReadyResponse,
+  ResetMessage,
   RegisterRequest: record({ symbol: text, name: SymbolRow.shape.name }),
+  SkippedMessage,
+  SnapshotMessage,
   Shutdown: record({ type: constant('shutdown'), reconnect_after_ms: volume }),
   Subscribe: ClientMessage,
-  Subscribed: acknowledgement('subscribed'),
+  Subscribed: acknowledgement('subscribed', 'prices'),
+  SubscribedCandles: acknowledgement('subscribed', 'candles', { intervals: list(text) }),
   SymbolText,
   SymbolResponse: SymbolRow,
   SymbolsResponse,
   Ticks,
   Unsubscribe: ClientMessage,
-  Unsubscribed: acknowledgement('unsubscribed'),
+  Unsubscribed: acknowledgement('unsubscribed', 'prices'),
 } as const;
 type SchemaName = keyof typeof SCHEMAS;
 
@@ -196,7 +216,7 @@ test('docs/ws-api.md lists close codes that there are', () => {
   const ours = Object.values(CLOSE_CODE).map(String);
   // The library's, and what a browser calls a connection that was cut off.
   for (const code of codes) expect(['1002', '1006', '1007', ...ours]).toContain(code);
-  const unsent: readonly number[] = [CLOSE_CODE.normal, CLOSE_CODE.goingAway, CLOSE_CODE.notAuthenticated];
+  const unsent: readonly number[] = [CLOSE_CODE.normal, CLOSE_CODE.goingAway];
   for (const code of Object.values(CLOSE_CODE)) if (!unsent.includes(code)) expect(codes).toContain(String(code));
 });
 

@@ -11,7 +11,7 @@ const CALLS_MAX = 500;
 const UNDEFINED_TABLE = '42P01';
 
 /** What the gateway reads from the store. */
-export type Reads = Pick<Store, 'candles' | 'changes' | 'head' | 'latest' | 'symbols' | 'knowsSymbol'>;
+export type Reads = Pick<Store, 'candles' | 'changes' | 'head' | 'heads' | 'latest' | 'symbols' | 'knowsSymbol'>;
 /** What callers of the gateway may change. */
 export type Writes = Pick<Store, 'register' | 'deactivate'>;
 
@@ -42,6 +42,7 @@ export function boundStore(store: Reads & Writes, logger: Logger): Reads & Write
     candles: (query) => call(() => store.candles(query)),
     changes: (query) => call(() => store.changes(query)),
     head: (symbol, interval) => call(() => store.head(symbol, interval)),
+    heads: (wanted) => call(() => store.heads(wanted)),
     latest: (symbols) => call(() => store.latest(symbols)),
     symbols: (only) => call(() => store.symbols(only)),
     knowsSymbol: (symbol) => call(() => store.knowsSymbol(symbol)),

@@ -1,11 +1,22 @@
 import type { Bus } from '@candlewire/bus';
 import type { Channels } from '@candlewire/contracts';
-import { boundedLog, type Logger, type Phase, parseConfig } from '@candlewire/runtime';
+import {
+  boundedLog,
+  type Logger,
+  type Metrics,
+  type Phase,
+  parseConfig,
+  pause,
+  silentMetrics,
+} from '@candlewire/runtime';
 import type { Store } from '@candlewire/store';
-import express, { type Express } from 'express';
+import express, { type Express, type RequestHandler } from 'express';
 import helmet from 'helmet';
+import { admitHttp } from './admission/admit-http';
+import { createApiKeys } from './admission/api-keys';
+import { createAddressOf, trustOf } from './admission/caller-address';
 import { boundStore, type Reads, type Writes } from './bound-store';
-import { type CorsOrigins, wsConfig } from './config';
+import { type CorsOrigins, httpConfig, wsConfig } from './config';
 import { createFeedWatch } from './health/feed-watch';
 import { type Calendars, createReadiness, type Readiness } from './health/readiness';
 import { createCandlePages } from './http/candle-pages';
@@ -18,23 +29,39 @@ import { pageRoute } from './http/page';
 import { refuseRepeated } from './http/params';
 import { createHttpServer } from './http/server';
 import { symbolsRoute } from './http/symbols-route';
+import { tellFeed } from './metrics/feed-metrics';
+import { measureHttp } from './metrics/http-metrics';
+import { tellLive } from './metrics/live-metrics';
+import { metricsRoute } from './metrics/metrics-route';
 import { type WsLimits, wsLimits } from './ws/limits';
 import { createWsServer } from './ws/server';
 
 /** Requests that are not answered by then are cut off at shutdown. Longer than any of them may take. */
 const DRAIN_MS = 10_000;
-/** Clients of WebSockets are sent away over a few seconds, and then have a few to answer. */
-const LEAVE_MS = 10_000;
+/** Where there are clients of WebSockets, the gateway is seen unready for so long before it sends them away. */
+const NOTICE_MS = 1_000;
+/** What clients who are sent away may take to answer, besides the time over which they are. */
+const LEAVE_MS = 7_000;
+/** Connections of HTTP, besides those of WebSockets. More are closed as they come. */
+const HTTP_CONNECTIONS_MAX = 10_000;
 
 export interface GatewayDeps {
   readonly store: Pick<Store, keyof Reads | keyof Writes | 'ping' | 'identity' | 'owned'>;
-  readonly bus: Pick<Bus, 'kind' | 'ping' | 'publish' | 'subscribe' | 'kept' | 'onReconnect' | 'demand'>;
+  readonly bus: Pick<Bus, 'kind' | 'ping' | 'publish' | 'subscribe' | 'relay' | 'kept' | 'onReconnect' | 'demand'>;
   readonly channels: Channels;
   readonly calendars: Calendars;
   readonly corsOrigins: CorsOrigins;
+  /** None: nobody is asked for one. */
+  readonly apiKeys?: readonly string[];
+  /** Proxies whose X-Forwarded-For counts: addresses, ranges, or names of ranges. */
+  readonly trustProxy?: readonly string[];
+  /** Calls a second of one caller. The default of the configuration where it is left out, as with `limits`. */
+  readonly httpMaxPerS?: number;
   /** The defaults of the configuration where they are left out. */
   readonly limits?: WsLimits;
   readonly logger: Logger;
+  /** Default: none are told. */
+  readonly metrics?: Metrics;
   /** Wall clock, epoch ms. */
   readonly now?: () => number;
 }
@@ -53,15 +80,22 @@ export interface Gateway {
 }
 
 export function createGateway(deps: GatewayDeps): Gateway {
-  const { bus, channels, logger, now = Date.now } = deps;
+  const { bus, channels, logger, metrics = silentMetrics, now = Date.now } = deps;
   const feed = createFeedWatch(bus, channels.feedStatus, logger);
   const readiness = createReadiness({ ...deps, feed, now });
   const store = boundStore(deps.store, logger);
-  const app = createApp(deps, store, readiness);
-  const server = createHttpServer(app);
   const limits = deps.limits ?? wsLimits(parseConfig(wsConfig, {}));
-  const sockets = createWsServer({ ...deps, store, limits });
+  const apiKeys = createApiKeys(deps.apiKeys ?? []);
+  const trust = trustOf(deps.trustProxy ?? []);
+  const addressOf = createAddressOf(trust);
+  const maxPerS = deps.httpMaxPerS ?? parseConfig(httpConfig, {}).HTTP_MAX_PER_S;
+  const app = createApp(deps, store, readiness, admitHttp({ apiKeys, addressOf, maxPerS }));
+  app.set('trust proxy', trust);
+  const server = createHttpServer(app, { connectionsMax: HTTP_CONNECTIONS_MAX + limits.connectionsMax });
+  const sockets = createWsServer({ ...deps, store, limits, apiKeys, addressOf });
   sockets.attach(server.node);
+  tellFeed(metrics, feed, now);
+  tellLive(metrics, sockets.counters);
   return {
     app,
     async start(port, host) {
@@ -70,9 +104,21 @@ export function createGateway(deps: GatewayDeps): Gateway {
       return bound;
     },
     shutdown: [
-      { name: 'gateway: unready', run: () => readiness.leave() },
+      {
+        name: 'gateway: unready',
+        async run() {
+          readiness.leave();
+          sockets.refuseNew();
+          // So that a balancer that asks /ready sends nobody back here. Where nobody is to be sent away, nobody waits.
+          if (sockets.size > 0) await pause(Math.min(NOTICE_MS, limits.drainMs));
+        },
+      },
       { name: 'gateway: stop accepting', run: () => server.stopAccepting() },
-      { name: 'gateway: send websocket clients away', run: () => sockets.leave(), deadlineMs: LEAVE_MS },
+      {
+        name: 'gateway: send websocket clients away',
+        run: () => sockets.leave(),
+        deadlineMs: limits.drainMs + LEAVE_MS,
+      },
       { name: 'gateway: drain', run: () => server.drained(), deadlineMs: DRAIN_MS },
       {
         name: 'gateway: stop following',
@@ -87,12 +133,14 @@ export function createGateway(deps: GatewayDeps): Gateway {
 }
 
 function createApp(
-  { bus, channels, calendars, corsOrigins, logger }: GatewayDeps,
+  { bus, channels, calendars, corsOrigins, logger, metrics = silentMetrics }: GatewayDeps,
   store: Reads & Writes,
   readiness: Readiness,
+  admission: readonly RequestHandler[],
 ): Express {
   const app = express();
   app.disable('x-powered-by');
+  app.use(measureHttp(metrics));
   app.use(
     helmet({
       contentSecurityPolicy: { useDefaults: false, directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } },
@@ -102,7 +150,10 @@ function createApp(
     }),
   );
   app.use(cors(corsOrigins));
+  // Whatever comes after this is limited, and needs a key unless it is named there.
+  app.use(...admission);
   app.use(healthRoutes(bus, readiness));
+  app.use(metricsRoute(metrics));
   app.use('/api', refuseRepeated);
   app.use(candlesRoute(createCandlePages(store), calendars.nyse));
   app.use(symbolsRoute({ store, announce: announcer(bus, channels, logger) }));

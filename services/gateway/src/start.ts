@@ -4,16 +4,18 @@ import { channelsOf } from '@candlewire/contracts';
 import {
   boundedLog,
   ConfigError,
+  createMetrics,
   type Env,
   type Logger,
   loadCalendar,
+  type Metrics,
   parseConfig,
   type Running,
   retry,
   runtimeConfig,
 } from '@candlewire/runtime';
 import { connectStore, migrate, type Store, StoreMismatch } from '@candlewire/store';
-import { gatewayConfig, httpConfig } from './config';
+import { checkTogether, corsOriginsOf, gatewayConfig, httpConfig } from './config';
 import { createGateway } from './gateway';
 import { createHttpServer } from './http/server';
 import { wsLimits } from './ws/limits';
@@ -21,6 +23,8 @@ import { wsLimits } from './ws/limits';
 export interface StartOptions {
   /** Used instead of the one at REDIS_URL, which may be missing then; stays open. */
   readonly bus?: Bus;
+  /** Told at `/metrics` instead of its own alone. */
+  readonly metrics?: Metrics;
 }
 
 /**
@@ -28,7 +32,8 @@ export interface StartOptions {
  * for them in the background and is not ready before.
  * @throws ConfigError with everything that is wrong, a PORT in use included
  */
-export async function startGateway(env: Env, logger: Logger, { bus: given }: StartOptions = {}): Promise<Running> {
+export async function startGateway(env: Env, logger: Logger, options: StartOptions = {}): Promise<Running> {
+  const { bus: given, metrics = createMetrics() } = options;
   const lenient = { ...gatewayConfig, REDIS_URL: busConfig.REDIS_URL };
   const values = () => (given === undefined ? parseConfig(gatewayConfig, env) : parseConfig(lenient, env));
   const problems = [...(await problemsOf(values)), ...(await checkGateway(env))];
@@ -46,9 +51,13 @@ export async function startGateway(env: Env, logger: Logger, { bus: given }: Sta
     bus,
     channels: channelsOf(config.REDIS_PREFIX),
     calendars: { nyse, '24x7': loadCalendar('24x7') },
-    corsOrigins: config.CORS_ORIGINS,
+    corsOrigins: corsOriginsOf(config),
+    apiKeys: config.API_KEYS,
+    trustProxy: config.TRUST_PROXY,
+    httpMaxPerS: config.HTTP_MAX_PER_S,
     limits: wsLimits(config),
     logger,
+    metrics,
   });
   try {
     const port = await gateway.start(config.PORT, config.HOST);
@@ -80,6 +89,7 @@ export async function startGateway(env: Env, logger: Logger, { bus: given }: Sta
 export async function checkGateway(env: Env): Promise<readonly string[]> {
   const problems = [
     ...(await problemsOf(() => loadCalendar('nyse', parseConfig(runtimeConfig, env).CALENDAR_FILE))),
+    ...(await problemsOf(() => checkTogether(env))),
     ...(await problemsOf(() => tryPort(env))),
   ];
   return [...new Set(problems)];

@@ -18,6 +18,10 @@ export function intervalOfTimeframe(timeframe: Timeframe): Interval {
   return INTERVAL_OF[timeframe];
 }
 
+export function timeframeOfInterval(interval: Interval): Timeframe {
+  return TIMEFRAMES.find((timeframe) => INTERVAL_OF[timeframe] === interval)!;
+}
+
 /** A candle's timestamp with New York's offset: `2024-01-15T09:30:00-05:00`. */
 export function newYorkTimestamp({ timestamp }: Pick<WireCandle, 'timestamp'>): string {
   return toNewYorkIso(Date.parse(timestamp));

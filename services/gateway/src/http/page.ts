@@ -12,14 +12,21 @@ code { font-family: ui-monospace, monospace; }
 /** Everything that comes from outside is set as text. */
 const SCRIPT = `
 const element = (id) => document.getElementById(id);
+let key = sessionStorage.getItem('key') ?? '';
+const call = async (path) => {
+  const response = await fetch(path, key === '' ? {} : { headers: { 'X-API-Key': key } });
+  element('login').hidden = response.status !== 401;
+  if (response.status === 401) throw 'this gateway asks for an API key';
+  return response.json();
+};
 const cell = (text) => { const td = document.createElement('td'); td.textContent = text; return td; };
 async function show() {
   try {
-    const health = await (await fetch('/api/health')).json();
+    const health = await call('/api/health');
     const checks = Object.entries(health.checks).map(([name, check]) => name + (check.ok ? ' ok' : ' NOT ok'));
     element('status').textContent =
       health.status + '. Source: ' + (health.source.kind ?? 'not known yet') + ', ' + health.source.state + '. Checks: ' + checks.join(', ') + '.';
-    const { symbols } = await (await fetch('/api/symbols')).json();
+    const { symbols } = await call('/api/symbols');
     element('symbols').replaceChildren(...symbols.map((row) => {
       const tr = document.createElement('tr');
       const link = document.createElement('a');
@@ -30,11 +37,15 @@ async function show() {
       tr.append(first, cell(row.name ?? ''), cell(row.last_price ?? '–'), cell(row.last_timestamp ?? '–'), cell(row.active ? 'yes' : 'no'));
       return tr;
     }));
-  } catch {
-    element('status').textContent = 'the gateway does not answer';
+  } catch (problem) {
+    element('status').textContent = typeof problem === 'string' ? problem : 'the gateway does not answer';
   }
   setTimeout(show, 5000);
 }
+element('key').addEventListener('change', () => {
+  key = element('key').value.trim();
+  sessionStorage.setItem('key', key);
+});
 show();
 `;
 
@@ -51,6 +62,7 @@ const PAGE = `<!doctype html>
 <p>Market data: candles and prices over HTTP and WebSocket.</p>
 <h2>Status</h2>
 <p id="status">…</p>
+<p id="login" hidden><label>API key: <input id="key" type="password" autocomplete="off" size="40"></label></p>
 <h2>Symbols</h2>
 <table>
 <thead><tr><th>symbol</th><th>name</th><th>last price</th><th>minute (UTC)</th><th>active</th></tr></thead>

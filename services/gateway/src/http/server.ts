@@ -6,11 +6,9 @@ import { ConfigError } from '@candlewire/runtime';
 import { errorBody } from './errors';
 
 /** How long a client may take to send the headers, and the whole request. */
-const HEADERS_MS = 10_000;
-const REQUEST_MS = 30_000;
+const TIMEOUTS = { headersMs: 10_000, requestMs: 30_000, checkEveryMs: 5_000 };
 /** Longer than load balancers keep unused connections (60 s), so that it is they who close them, between requests. */
 const KEEP_ALIVE_MS = 65_000;
-const CHECK_EVERY_MS = 5_000;
 const HEADERS_MAX = 100;
 const HEADERS_BYTES_MAX = 16 * 1024;
 
@@ -29,18 +27,27 @@ export interface HttpServer {
   cut(): void;
 }
 
-export function createHttpServer(listener: RequestListener): HttpServer {
+export interface HttpServerOptions {
+  /** TCP connections at one time, WebSockets included; more are closed at once. */
+  readonly connectionsMax?: number;
+  readonly timeouts?: typeof TIMEOUTS;
+}
+
+export function createHttpServer(listener: RequestListener, options: HttpServerOptions = {}): HttpServer {
+  const { headersMs, requestMs, checkEveryMs } = options.timeouts ?? TIMEOUTS;
   const node = createServer({
-    headersTimeout: HEADERS_MS,
-    requestTimeout: REQUEST_MS,
+    headersTimeout: headersMs,
+    requestTimeout: requestMs,
     keepAliveTimeout: KEEP_ALIVE_MS,
-    connectionsCheckingInterval: CHECK_EVERY_MS,
+    connectionsCheckingInterval: checkEveryMs,
     maxHeaderSize: HEADERS_BYTES_MAX,
   });
   node.maxHeadersCount = HEADERS_MAX;
+  if (options.connectionsMax !== undefined) node.maxConnections = options.connectionsMax;
   const closed = new Promise<void>((resolve) => node.once('close', resolve));
   const answering = new Set<ServerResponse>();
   let stopping = false;
+  let listened = false;
 
   node.on('request', (_req, res) => {
     answering.add(res);
@@ -56,13 +63,17 @@ export function createHttpServer(listener: RequestListener): HttpServer {
 
   return {
     node,
-    listen: (port, host) => listen(node, port, host),
+    async listen(port, host) {
+      const bound = await listen(node, port, host);
+      listened = true;
+      return bound;
+    },
     stopAccepting() {
       stopping = true;
       answering.forEach(announceEnd);
       if (node.listening) node.close();
     },
-    drained: () => (stopping && !node.listening ? closed : Promise.resolve()),
+    drained: () => (stopping && listened ? closed : Promise.resolve()),
     cut: () => node.closeAllConnections(),
   };
 }

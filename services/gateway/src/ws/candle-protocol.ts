@@ -1,20 +1,20 @@
-import { ApiError, type Channels, CLOSE_CODE, parseSymbol, SYMBOL_RULE, type WireCandle } from '@candlewire/contracts';
-import type { Reads } from '../bound-store';
+import { ApiError, CLOSE_CODE, parseSymbol, SYMBOL_RULE } from '@candlewire/contracts';
 import { parseLimit, timeframeOf } from '../http/params';
-import { encodeBarMessage, historyRows, intervalOfTimeframe, type Timeframe } from '../timeframes';
+import type { LiveCounters } from '../live/counters';
+import type { Live } from '../live/live';
+import { intervalOfTimeframe, type Timeframe } from '../timeframes';
 import { handleMessages } from './client-messages';
 import type { Connection } from './connection';
 import type { DemandLeases } from './demand-leases';
-import type { Hub } from './hub';
-import { SeriesFeed } from './series-feed';
+import { followOr } from './subscriptions';
+
+/** A client that cannot be given its first candles by then is better off trying another replica. */
+const JOIN_MS = 10_000;
 
 export interface CandleProtocolDeps {
-  readonly hub: Hub;
-  readonly store: Pick<Reads, 'candles' | 'changes'>;
-  readonly channels: Pick<Channels, 'candles'>;
+  readonly live: Live;
   readonly leases: DemandLeases;
-  /** Hears of a message on the bus that is none. */
-  readonly onRefused: (text: string) => void;
+  readonly counters: LiveCounters;
   /** For what fails and is nobody's mistake. */
   readonly onFailure: (err: unknown) => void;
 }
@@ -33,7 +33,7 @@ export function serveCandles(
 ): (text: string) => void {
   const wanted = parseRequest(request, connection);
   if (wanted !== null) follow(deps, wanted, connection);
-  return handleMessages(connection);
+  return handleMessages(connection, {}, deps.onFailure);
 }
 
 interface Wanted {
@@ -64,31 +64,23 @@ function only(query: URLSearchParams, name: string): string | undefined {
   return values[0];
 }
 
-function follow(deps: CandleProtocolDeps, { symbol, timeframe, limit }: Wanted, connection: Connection): void {
-  const { ended } = connection;
-  const release = deps.leases.hold(symbol);
-  ended.addEventListener('abort', release, { once: true });
-  const sink = {
-    snapshot({ candlesJson }: { candlesJson: string }) {
-      const data = historyRows(candlesJson);
-      connection.send(JSON.stringify({ type: 'historical', symbol, timeframe, data }));
-    },
-    change: (candle: WireCandle) => connection.send(barOf(symbol, timeframe, candle)),
-    drained: () => connection.drained(),
-  };
-  const query = { symbol, interval: intervalOfTimeframe(timeframe), limit };
-  new SeriesFeed(deps, query, sink, ended).run().catch((err: unknown) => {
-    deps.onFailure(err);
+function follow({ live, leases, counters }: CandleProtocolDeps, wanted: Wanted, connection: Connection): void {
+  const { symbol, timeframe, limit } = wanted;
+  const name = { symbol, interval: intervalOfTimeframe(timeframe) };
+  const start = { from: 'snapshot', rows: limit } as const;
+  const following = followOr(connection, () => live.followSeries(connection, name, 'bar', start));
+  if (following === null) return;
+  const hold = leases.hold(symbol);
+  counters.subscriptions.candles++;
+  const joining = setTimeout(() => {
+    if (following.hasBegun) return;
     connection.refuse(CLOSE_CODE.upstreamGone, 'unavailable', 'the candles cannot be had now; try again later');
-  });
-}
-
-/** A candle from the bus is one object for all who follow its series, and is encoded once. */
-const bars = new WeakMap<WireCandle, Buffer>();
-
-/** Hot. */
-function barOf(symbol: string, timeframe: Timeframe, candle: WireCandle): Buffer {
-  let bar = bars.get(candle);
-  if (bar === undefined) bars.set(candle, (bar = Buffer.from(encodeBarMessage(symbol, timeframe, candle))));
-  return bar;
+  }, JOIN_MS);
+  const end = (): void => {
+    clearTimeout(joining);
+    counters.subscriptions.candles--;
+    hold.release();
+    following.stop();
+  };
+  connection.onEnd(end);
 }

@@ -22,18 +22,7 @@ describeWithRedis('/ws/candles', () => {
   });
   afterAll(() => rig.close());
 
-  /** What the store holds after `seq`, published as the aggregator does. */
-  async function publishAfter(symbol: string, after: number): Promise<WireCandle[]> {
-    const { epoch, changes } = await rig.db.store.changes({ symbol, interval: '5m', after, limit: 100 });
-    const channel = rig.channels.candles('5m', symbol);
-    await rig.bus.publish(
-      changes.map(({ seq, candleJson }) => ({
-        channel,
-        text: `{"type":"candle","symbol":"${symbol}","interval":"5m","epoch":"${epoch}","seq":${seq},"candle":${candleJson}}`,
-      })),
-    );
-    return changes.map(({ candleJson }) => JSON.parse(candleJson) as WireCandle);
-  }
+  const publishAfter = (symbol: string, after: number) => rig.publishAfter(symbol, '5m', after);
   const bar = (candle: WireCandle, symbol = 'AAPL') => JSON.parse(encodeBarMessage(symbol, '5Min', candle)) as Told;
 
   test('history comes first, as /historical has it, and then each change', async () => {
@@ -88,9 +77,19 @@ describeWithRedis('/ws/candles', () => {
   });
 
   test('another epoch begins with a new history', async () => {
-    const client = await connectClient(one.origin, '/ws/candles/AAPL?timeframe=5Min&limit=1');
+    let epoch: string | null = null;
+    const { store } = rig.db;
+    const reborn = async <Page extends object>(page: Promise<Page>) => ({ ...(await page), ...(epoch && { epoch }) });
+    const gateway = await rig.gateway({
+      store: {
+        candles: (query) => reborn(store.candles(query)),
+        changes: (query) => reborn(store.changes(query)),
+      },
+    });
+    const client = await connectClient(gateway.origin, '/ws/candles/AAPL?timeframe=5Min&limit=1');
     await client.heard('historical');
-    const { seq } = (await rig.db.store.head('AAPL', '5m'))!;
+    epoch = 'another';
+    const { seq } = (await store.head('AAPL', '5m'))!;
     const text = `{"type":"changed","symbol":"AAPL","interval":"5m","epoch":"another","seq":${seq}}`;
     await rig.bus.publish([{ channel: rig.channels.candles('5m', 'AAPL'), text }]);
     await client.heard('historical', 2);

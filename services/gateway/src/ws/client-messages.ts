@@ -1,5 +1,8 @@
-import { parseSymbol, SYMBOL_RULE } from '@candlewire/contracts';
+import { INTERVALS, type Interval, parseSymbol, SYMBOL_RULE } from '@candlewire/contracts';
 import { ClientError, type Connection } from './connection';
+
+/** Rows of the snapshot of one series. */
+const SNAPSHOT_MAX = 1_000;
 
 /** All symbols. */
 export const ALL = '*';
@@ -12,7 +15,8 @@ export interface ClientMessage {
   readonly [field: string]: unknown;
 }
 
-type Handler = (message: ClientMessage) => void;
+/** One that returns a promise lets the client's next messages wait for it. */
+type Handler = (message: ClientMessage) => void | Promise<void>;
 
 /** What every socket understands. */
 const COMMON: Readonly<Record<string, (connection: Connection, message: ClientMessage) => void>> = {
@@ -20,27 +24,43 @@ const COMMON: Readonly<Record<string, (connection: Connection, message: ClientMe
 };
 
 /**
- * Calls the handler of each message's type. A {@link ClientError} that it throws is told to the client, with the
- * message's id.
+ * Calls the handler of each message's type, in the order of the messages. A {@link ClientError} that it throws is told to
+ * the client, with the message's id; of those that fail otherwise `onFailure` hears.
  */
 export function handleMessages(
   connection: Connection,
-  handlers: Readonly<Record<string, Handler>> = {},
+  handlers: Readonly<Record<string, Handler>>,
+  onFailure: (err: unknown) => void,
 ): (text: string) => void {
   const types = [...Object.keys(handlers), ...Object.keys(COMMON)].join(', ');
-  return (text) => {
+  let underWay: Promise<void> | null = null;
+
+  function handle(text: string): void | Promise<void> {
     let id: unknown;
+    const failed = (err: unknown): void => {
+      if (!(err instanceof ClientError)) throw err;
+      connection.sendError(err, id);
+    };
     try {
       const message = parseMessage(text);
       id = message.id;
       const { type } = message;
-      if (Object.hasOwn(handlers, type)) handlers[type]!(message);
-      else if (Object.hasOwn(COMMON, type)) COMMON[type]!(connection, message);
-      else throw new ClientError('invalid_parameter', `type: must be one of ${types}`);
+      if (Object.hasOwn(handlers, type)) return handlers[type]!(message)?.catch(failed);
+      if (Object.hasOwn(COMMON, type)) return COMMON[type]!(connection, message);
+      throw new ClientError('invalid_parameter', `type: must be one of ${types}`);
     } catch (err) {
-      if (!(err instanceof ClientError)) throw err;
-      connection.sendError(err, id);
+      failed(err);
     }
+  }
+
+  return (text) => {
+    // How many can wait here the inbound rate limits.
+    const handled: void | Promise<void> = underWay === null ? handle(text) : underWay.then(() => handle(text));
+    if (!handled) return;
+    const waited = handled.catch(onFailure).finally(() => {
+      if (underWay === waited) underWay = null;
+    });
+    underWay = waited;
   };
 }
 
@@ -72,13 +92,42 @@ export function symbolsOf({ symbols }: ClientMessage): Set<string> {
   return named;
 }
 
-/** Refuses what the full protocol allows and this version does not have. */
-export function requirePrices({ channel = 'prices' }: ClientMessage): void {
-  if (channel === 'prices') return;
-  throw new ClientError(
-    'invalid_parameter',
-    channel === 'candles'
-      ? 'channel: candles is not part of this version; use /ws/candles/{symbol}'
-      : 'channel: must be prices',
-  );
+export const WS_CHANNELS = ['prices', 'candles'] as const;
+export type WsChannel = (typeof WS_CHANNELS)[number];
+
+export function channelOf({ channel = 'prices' }: ClientMessage): WsChannel {
+  const known = WS_CHANNELS.find((one) => one === channel);
+  if (known === undefined) throw new ClientError('invalid_parameter', `channel: must be ${WS_CHANNELS.join(' or ')}`);
+  return known;
+}
+
+/** The intervals that a message names, each once; 1m where it names none. */
+export function intervalsOf({ intervals = ['1m'] }: ClientMessage): Interval[] {
+  const rule = `intervals: must be a list of ${INTERVALS.join(', ')}`;
+  if (!Array.isArray(intervals) || intervals.length === 0) throw new ClientError('invalid_parameter', rule);
+  const named = new Set<Interval>();
+  for (const given of intervals as unknown[]) {
+    const interval = INTERVALS.find((one) => one === given);
+    if (interval === undefined) throw new ClientError('invalid_parameter', rule);
+    named.add(interval);
+  }
+  return [...named];
+}
+
+/** The rows of the snapshot that a message asks for; null where it does not say. */
+export function snapshotOf({ snapshot }: ClientMessage): number | null {
+  if (snapshot === undefined) return null;
+  if (Number.isInteger(snapshot) && (snapshot as number) >= 0 && (snapshot as number) <= SNAPSHOT_MAX) {
+    return snapshot as number;
+  }
+  throw new ClientError('invalid_parameter', `snapshot: must be a whole number from 0 to ${SNAPSHOT_MAX}`);
+}
+
+/** Where a client says that it stands; null where it does not say. */
+export function sinceOf({ since }: ClientMessage): { readonly epoch: string; readonly seq: number } | null {
+  if (since === undefined) return null;
+  const { epoch, seq } = (since ?? {}) as { epoch?: unknown; seq?: unknown };
+  if (typeof epoch === 'string' && Number.isSafeInteger(seq) && (seq as number) >= 0)
+    return { epoch, seq: seq as number };
+  throw new ClientError('invalid_parameter', 'since: must be {"epoch": text, "seq": whole number from 0 on}');
 }

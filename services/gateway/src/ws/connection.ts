@@ -1,14 +1,21 @@
-import { once } from 'node:events';
 import type { Duplex } from 'node:stream';
 import { CLOSE_CODE, toIso } from '@candlewire/contracts';
 import type { RawData, WebSocket } from 'ws';
+import { type LiveClient, Work } from '../live/client';
+import type { LiveCounters } from '../live/counters';
+import type { Flusher } from '../live/flusher';
+import { frameOf } from '../live/frame';
+import { Outbox } from '../live/outbox';
 import type { WsLimits } from './limits';
-import { watchPongs } from './pongs';
+import { PongWatch } from './pongs';
+import type { Beating, Pulse } from './pulse';
 
 /** Mistakes of a client that are answered; the next one ends the connection. */
 const ERRORS_MAX = 20;
-/** Whoever sends much waits until no more than this is left in the queue. */
+/** Whoever is told much is told more when no more than this waits. */
 const PACED_BYTES = 64 * 1024;
+/** A client that is sent away has so long to read what was sent before. It costs no more than a socket by then. */
+const GOODBYE_MS = 5_000;
 /** What the protocol allows for a close reason. */
 const REASON_BYTES_MAX = 123;
 
@@ -20,6 +27,7 @@ export type WsErrorCode =
   | 'too_many_subscriptions'
   | 'too_slow'
   | 'rate_limited'
+  | 'unauthorized'
   | 'unsupported_data'
   | 'unavailable';
 
@@ -34,134 +42,180 @@ export class ClientError extends Error {
   }
 }
 
-/** One client: what is sent to it is bounded, and so is what it may send. */
-export interface Connection {
-  /** Aborted when nothing can be sent any more. */
-  readonly ended: AbortSignal;
-  /** Sends a text message. A client whose queue is over the hard limit is closed instead, as too slow. Hot. */
-  send(text: string | Buffer): void;
-  /** Resolves when the queue is short enough to go on with much to send, or the connection has ended. */
-  drained(): Promise<void>;
-  /** Tells the client of a mistake; the connection stays, until there were too many of them. */
-  sendError(error: ClientError, id?: unknown): void;
-  /** Tells the client why, and closes. */
-  refuse(closeCode: number, code: WsErrorCode, message: string): void;
-  /** Sends the client away: it may come back after so long. */
-  leave(reconnectAfterMs: number): void;
-  terminate(): void;
+/** What all connections of a gateway share. */
+export interface ConnectionDeps {
+  readonly limits: WsLimits;
+  readonly flusher: Flusher;
+  readonly pulse: Pulse;
+  readonly counters: LiveCounters;
+  /** For what fails and is nobody's mistake. */
+  readonly onFailure: (err: unknown) => void;
 }
 
-/** @param serve begins to serve the client; what it returns is called with each text message within the limits */
-export function createConnection(
-  ws: WebSocket,
-  socket: Duplex,
-  limits: WsLimits,
-  serve: (connection: Connection) => (text: string) => void,
-): Connection {
-  const end = new AbortController();
-  const { signal: ended } = end;
-  const takeInbound = tokenBucket(limits.inboundPerS, limits.inboundBurst);
-  let errors = 0;
-  let bytesSent = 0;
-  const heartbeat = setTimeout(() => {
-    send(`{"type":"heartbeat","timestamp":"${toIso(Date.now())}"}`);
-  }, limits.heartbeatMs);
+/**
+ * One client: what is sent to it is bounded, and so is what it may send. Small, since there are tens of thousands: what
+ * has to happen from time to time is one timer's for all.
+ */
+export class Connection implements LiveClient, Beating {
+  readonly outbox: Outbox;
+  readonly work: Work;
+  private readonly endings: (() => void)[] = [];
+  /** Nothing can be sent any more. */
+  hasEnded = false;
+  private readonly pongs = new PongWatch();
+  private receive: (text: string) => void = () => {};
+  private errors = 0;
+  private tokens: number;
+  private tokensAt = performance.now();
+  private pingAt: number;
 
-  function write(text: string | Buffer): void {
-    bytesSent += text.length;
-    ws.send(text, { binary: false });
-    heartbeat.refresh();
+  /** @param socket the one under `ws`, to which frames are written; `ws` does the rest of the protocol */
+  constructor(
+    private readonly ws: WebSocket,
+    socket: Duplex,
+    private readonly deps: ConnectionDeps,
+  ) {
+    const { limits, flusher, counters, pulse } = deps;
+    this.outbox = new Outbox(socket, flusher, counters);
+    const pacedBytes = Math.min(PACED_BYTES, limits.queueSoftBytes / 2);
+    this.work = new Work(this.outbox, pacedBytes, (err) => this.fail(err));
+    this.tokens = limits.inboundBurst;
+    // Clients that came together are not pinged together.
+    this.pingAt = this.tokensAt + limits.pingMs * (0.5 + Math.random() / 2);
+    counters.connections++;
+    pulse.add(this);
+    ws.on('message', (data: RawData, isBinary: boolean) => this.hear(data, isBinary));
+    ws.on('ping', () => void (this.hasEnded || this.isWithinRate()));
+    ws.on('pong', () => this.pongs.heard());
+    // Frames that break the protocol, or are too long: ws answers with the code for it and closes.
+    ws.on('error', () => this.finish());
+    ws.on('close', () => {
+      this.finish();
+      this.outbox.close();
+    });
   }
 
-  function send(text: string | Buffer): void {
-    if (ended.aborted || ws.readyState !== ws.OPEN) return;
+  /** Calls `act` when nothing can be sent any more. */
+  onEnd(act: () => void): void {
+    this.endings.push(act);
+  }
+
+  /** @param serve begins to serve the client; what it returns is called with each text message within the limits */
+  open(serve: (connection: Connection) => (text: string) => void): void {
+    this.receive = serve(this);
+  }
+
+  /** Sends a text message. A client whose queue is over the hard limit is closed instead, as too slow. */
+  send(text: string): void {
+    if (this.hasEnded) return;
+    const { queueHardBytes } = this.deps.limits;
     // What is over the limit is what was there before: nobody is closed for the size of one message.
-    if (ws.bufferedAmount > limits.queueHardBytes) {
-      refuse(CLOSE_CODE.tooSlow, 'too_slow', `more than ${limits.queueHardBytes} bytes are waiting to be read`);
-    } else write(text);
+    if (this.outbox.pushedBytes > queueHardBytes) {
+      this.endSlow(`more than ${queueHardBytes} bytes are waiting to be read`);
+    } else this.outbox.append(frameOf(text));
   }
 
-  function writeError(code: WsErrorCode, message: string, id?: unknown): void {
-    write(JSON.stringify({ type: 'error', id, code, message }));
+  /** Hot. */
+  isSlow(): boolean {
+    return this.outbox.queuedBytes > this.deps.limits.queueSoftBytes;
   }
 
-  function close(code: number, reason: string): void {
-    finish();
-    ws.close(code, Buffer.from(reason).subarray(0, REASON_BYTES_MAX).toString('latin1'));
+  /** Tells the client of a mistake; the connection stays, until there were too many of them. */
+  sendError({ code, message }: ClientError, id?: unknown): void {
+    if (this.hasEnded) return;
+    if (++this.errors > ERRORS_MAX) this.refuse(CLOSE_CODE.policy, 'too_many_errors', `more than ${ERRORS_MAX} errors`);
+    else this.send(JSON.stringify({ type: 'error', id, code, message }));
   }
 
-  function refuse(closeCode: number, code: WsErrorCode, message: string): void {
-    if (ended.aborted) return;
-    writeError(code, message);
-    close(closeCode, message);
+  /** Tells the client why, and closes. */
+  refuse(closeCode: number, code: WsErrorCode, message: string): void {
+    if (this.hasEnded) return;
+    this.deps.counters.refuse(code);
+    this.outbox.append(frameOf(JSON.stringify({ type: 'error', code, message })));
+    this.close(closeCode, message);
   }
 
-  function finish(): void {
-    clearTimeout(heartbeat);
-    clearInterval(pinging);
-    end.abort();
+  /** Sends the client away: it may come back after so long. */
+  leave(reconnectAfterMs: number): void {
+    if (this.hasEnded) return;
+    this.outbox.append(frameOf(`{"type":"shutdown","reconnect_after_ms":${reconnectAfterMs}}`));
+    this.close(CLOSE_CODE.restart, 'restart');
   }
 
-  function isWithinRate(): boolean {
-    if (takeInbound()) return true;
-    refuse(CLOSE_CODE.rateLimited, 'rate_limited', `more than ${limits.inboundPerS} messages a second`);
+  terminate(): void {
+    this.ws.terminate();
+  }
+
+  beat(now: number): void {
+    const { outbox } = this;
+    const { limits, pulse } = this.deps;
+    // Not at the first beat after it, but at the last one before.
+    if (outbox.isBlocked && now - outbox.progressAt > limits.stallMs - pulse.everyMs) {
+      this.endSlow(`nothing was read for ${limits.stallMs} ms`);
+      return;
+    }
+    if (!outbox.isBlocked && now - outbox.writtenAt >= limits.heartbeatMs) {
+      this.send(`{"type":"heartbeat","timestamp":"${toIso(Date.now())}"}`);
+    }
+    if (now < this.pingAt) return;
+    this.pingAt = now + limits.pingMs;
+    if (this.pongs.isGone(outbox)) this.ws.terminate();
+    else this.ws.ping();
+  }
+
+  private hear(data: RawData, isBinary: boolean): void {
+    this.pongs.heard();
+    if (this.hasEnded || !this.isWithinRate()) return;
+    if (isBinary) this.refuse(CLOSE_CODE.unsupportedData, 'unsupported_data', 'messages must be text');
+    // One Buffer, since ws is told of no other type.
+    else this.receive((data as Buffer).toString());
+  }
+
+  /** A burst at once, and then so many a second. */
+  private isWithinRate(): boolean {
+    const { inboundBurst, inboundPerS } = this.deps.limits;
+    const now = performance.now();
+    this.tokens = Math.min(inboundBurst, this.tokens + ((now - this.tokensAt) / 1_000) * inboundPerS);
+    this.tokensAt = now;
+    if (this.tokens >= 1) {
+      this.tokens--;
+      return true;
+    }
+    this.refuse(CLOSE_CODE.rateLimited, 'rate_limited', `more than ${inboundPerS} messages a second`);
     return false;
   }
 
-  const watch = watchPongs(() => ({ queuedBytes: ws.bufferedAmount, flushedBytes: bytesSent - ws.bufferedAmount }));
-  const pinging = setInterval(() => {
-    if (watch.isGone()) ws.terminate();
-    else ws.ping();
-  }, limits.pingMs);
+  private endSlow(message: string): void {
+    this.deps.counters.slowCloses++;
+    this.outbox.drop();
+    this.refuse(CLOSE_CODE.tooSlow, 'too_slow', message);
+  }
 
-  ws.on('message', (data: RawData, isBinary: boolean) => {
-    watch.heard();
-    if (ended.aborted || !isWithinRate()) return;
-    if (isBinary) refuse(CLOSE_CODE.unsupportedData, 'unsupported_data', 'messages must be text');
-    // One Buffer, since ws is told of no other type.
-    else receive((data as Buffer).toString());
-  });
-  ws.on('ping', () => void (ended.aborted || isWithinRate()));
-  ws.on('pong', () => watch.heard());
-  // Frames that break the protocol, or are too long: ws answers with the code for it and closes.
-  ws.on('error', finish);
-  ws.on('close', finish);
+  private fail(err: unknown): void {
+    this.deps.onFailure(err);
+    this.refuse(CLOSE_CODE.upstreamGone, 'unavailable', 'the gateway cannot go on; try again later');
+  }
 
-  const connection: Connection = {
-    ended,
-    send,
-    async drained() {
-      if (ws.bufferedAmount <= PACED_BYTES || ended.aborted) return;
-      // The end of the connection is no failure of waiting for it.
-      await once(socket, 'drain', { signal: ended }).catch(() => {});
-    },
-    sendError({ code, message }, id) {
-      if (ended.aborted) return;
-      if (++errors > ERRORS_MAX) refuse(CLOSE_CODE.policy, 'too_many_errors', `more than ${ERRORS_MAX} errors`);
-      else writeError(code, message, id);
-    },
-    refuse,
-    leave(reconnectAfterMs) {
-      if (ended.aborted) return;
-      write(`{"type":"shutdown","reconnect_after_ms":${reconnectAfterMs}}`);
-      close(CLOSE_CODE.restart, 'restart');
-    },
-    terminate: () => ws.terminate(),
-  };
-  const receive = serve(connection);
-  return connection;
-}
+  /** Closes once what was sent before is on its way, and without it where that takes too long. */
+  private close(code: number, message: string): void {
+    this.finish();
+    const reason = Buffer.from(message).subarray(0, REASON_BYTES_MAX).toString('latin1');
+    const timer = setTimeout(() => this.ws.terminate(), GOODBYE_MS);
+    this.outbox.flush();
+    this.outbox
+      .paced(0, () => {
+        this.outbox.close();
+        this.ws.close(code, reason);
+      })
+      .then(() => clearTimeout(timer), this.deps.onFailure);
+  }
 
-/** Gives `burst` at once and `perS` a second. */
-function tokenBucket(perS: number, burst: number): () => boolean {
-  let tokens = burst;
-  let at = performance.now();
-  return () => {
-    const now = performance.now();
-    tokens = Math.min(burst, tokens + ((now - at) / 1_000) * perS);
-    at = now;
-    if (tokens < 1) return false;
-    tokens--;
-    return true;
-  };
+  private finish(): void {
+    if (this.hasEnded) return;
+    this.deps.counters.connections--;
+    this.deps.pulse.delete(this);
+    this.work.end();
+    this.hasEnded = true;
+    for (const act of this.endings.splice(0)) act();
+  }
 }

@@ -1,20 +1,23 @@
 import type { Bus } from '@candlewire/bus';
 import { boundedLog, type Logger } from '@candlewire/runtime';
 import type { Reads } from '../bound-store';
-import type { Hub } from './hub';
 
 /** How long a source goes on for nobody when a gateway has died; each holder asks again at half of it. */
 const LEASE_MS = 30_000;
 
+/** One symbol that is wanted; all who want it have the same, and each of them releases it once. */
+export interface Hold {
+  release(): void;
+}
+
 export interface DemandLeases {
-  /** The symbol is wanted until the returned function was called; any number of holders share one lease. */
-  hold(symbol: string): () => void;
+  /** The symbol is wanted until each hold on it was released. */
+  hold(symbol: string): Hold;
   close(): void;
 }
 
 export interface DemandLeasesDeps {
-  readonly bus: Pick<Bus, 'demand' | 'onReconnect'>;
-  readonly hub: Hub;
+  readonly bus: Pick<Bus, 'demand' | 'onReconnect' | 'subscribe'>;
   readonly store: Pick<Reads, 'symbols'>;
   /** Where it is announced that a symbol is no longer to be delivered. */
   readonly channel: string;
@@ -27,8 +30,8 @@ export interface DemandLeasesDeps {
  * deactivated, those who hold it then hold nothing any more: whoever begins to watch it later asks anew.
  */
 export function createDemandLeases(deps: DemandLeasesDeps): DemandLeases {
-  const { bus, hub, store, channel, logger, leaseMs = LEASE_MS } = deps;
-  const holders = new Map<string, Set<object>>();
+  const { bus, store, channel, logger, leaseMs = LEASE_MS } = deps;
+  const holders = new Map<string, Counted>();
   const fresh = new Set<string>();
   const logFailure = boundedLog(logger, 'demand not told');
   const failed = (err: unknown): void => logFailure({ err });
@@ -66,31 +69,36 @@ export function createDemandLeases(deps: DemandLeasesDeps): DemandLeases {
   const renewing = setInterval(() => ask(holders.keys()), leaseMs / 2);
   renewing.unref();
   bus.onReconnect(() => ask(holders.keys()));
-  const listening = hub.listen(channel, {
-    message({ text }) {
-      endIfInactive(text).catch(failed);
-    },
+  const listening = bus.subscribe(channel, (symbol) => {
+    endIfInactive(symbol).catch(failed);
   });
-  listening.ready.catch((err: unknown) => closed || failed(err));
+  listening.catch((err: unknown) => closed || failed(err));
 
   return {
     hold(symbol) {
-      const token = {};
-      const tokens = holders.get(symbol);
-      if (tokens !== undefined) tokens.add(token);
-      else {
-        holders.set(symbol, new Set([token]));
+      let hold = holders.get(symbol);
+      if (hold === undefined) {
+        holders.set(symbol, (hold = new Counted((over) => holders.get(symbol) === over && holders.delete(symbol))));
         ask([symbol]);
       }
-      return () => {
-        const left = holders.get(symbol);
-        if (left?.delete(token) && left.size === 0) holders.delete(symbol);
-      };
+      hold.count++;
+      return hold;
     },
     close() {
       closed = true;
       clearInterval(renewing);
-      listening.stop();
+      listening.then((stop) => stop()).catch(() => {});
     },
   };
+}
+
+/** One object for all who hold a symbol: there are tens of thousands of clients, each with tens of symbols. */
+class Counted implements Hold {
+  count = 0;
+
+  constructor(private readonly whenOver: (self: Counted) => void) {}
+
+  release(): void {
+    if (--this.count === 0) this.whenOver(this);
+  }
 }

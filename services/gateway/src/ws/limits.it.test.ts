@@ -155,27 +155,59 @@ describeWithRedis('limits of websockets', () => {
     await client.close();
   });
 
-  test('who does not read is closed as too slow; the others are not held up', async () => {
-    const { gateway, client } = await limited({ queueHardBytes: 64 * 1024, pingMs: 600_000 });
-    const quick = await connectClient(gateway.origin, '/ws');
+  /** Publishes more prices than the system's own buffers take, while one client does not read and another does. */
+  async function flood(client: TestClient, quick: TestClient): Promise<number> {
     for (const each of [client, quick]) {
       each.say({ type: 'subscribe', symbols: ['SLOW'] });
       await each.heard('subscribed');
     }
     client.ws.pause();
     const channel = rig.channels.prices('SLOW');
-    const text = JSON.stringify({ ...priceUpdate('SLOW', 1, null, '2025-11-03T14:30:00Z', 1), PAYLOAD });
+    const before = quick.of('price_update').length;
     let sent = 0;
-    // The system's own buffers take a few megabytes first.
     for (; sent < 3_000; sent += 100) {
-      await rig.bus.publish(Array.from({ length: 100 }, () => ({ channel, text })));
-      await waitFor(() => quick.of('price_update').length >= sent + 100);
+      const messages = Array.from({ length: 100 }, (_, i) => {
+        const price = priceUpdate('SLOW', sent + i + 1, null, '2025-11-03T14:30:00Z', 1);
+        return { channel, text: JSON.stringify({ ...price, PAYLOAD }) };
+      });
+      await rig.bus.publish(messages);
+      await waitFor(() => quick.of('price_update').length >= before + sent + 100);
     }
+    return sent;
+  }
+
+  test('who does not read is closed as too slow; the others are not held up', async () => {
+    const { gateway, client } = await limited({ stallMs: 200, pingMs: 600_000 });
+    const quick = await connectClient(gateway.origin, '/ws');
+    const sent = await flood(client, quick);
     client.ws.resume();
     await ends(client, 4408, 'too_slow');
     expect(client.of('price_update').length).toBeLessThan(sent);
     expect(quick.ws.readyState).toBe(WebSocket.OPEN);
     await quick.close();
+  });
+
+  test('who reads slowly misses prices, and is told the newest in the end', async () => {
+    const { gateway, client } = await limited({ queueSoftBytes: 64 * 1024, pingMs: 600_000 });
+    const quick = await connectClient(gateway.origin, '/ws');
+    const sent = await flood(client, quick);
+    client.ws.resume();
+    await waitFor(() => client.of('price_update').at(-1)?.price === sent);
+    expect(client.of('price_update').length).toBeLessThan(sent);
+    client.say({ type: 'ping' });
+    await client.heard('pong');
+    for (const each of [client, quick]) await each.close();
+  });
+
+  test('what a client asks for and does not read is limited, too', async () => {
+    const { client } = await limited({ queueHardBytes: 64 * 1024, inboundBurst: 100_000, pingMs: 600_000 });
+    client.ws.pause();
+    const id = 'x'.repeat(10_000);
+    for (let i = 0; i < 2_000; i++) client.say({ type: 'ping', id });
+    await waitFor(() => client.ws.bufferedAmount === 0, { timeoutMs: 20_000 });
+    client.ws.resume();
+    await ends(client, 4408, 'too_slow');
+    expect(client.of('pong').length).toBeLessThan(2_000);
   });
 
   test('at shutdown each client is told when to come back, and new ones are refused', async () => {

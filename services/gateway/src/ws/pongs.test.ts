@@ -1,37 +1,34 @@
-import { type SendProgress, watchPongs } from './pongs';
+import { PongWatch } from './pongs';
 
-let progress: SendProgress;
-beforeEach(() => {
-  progress = { queuedBytes: 0, flushedBytes: 0 };
-});
-const watched = () => watchPongs(() => progress);
+const idle = { isBlocked: false, progressAt: 0 };
 
 test('who is silent from one ping to the next is gone', () => {
-  const watch = watched();
-  expect(watch.isGone()).toBe(false);
-  expect(watch.isGone()).toBe(true);
+  const watch = new PongWatch();
+  expect(watch.isGone(idle)).toBe(false);
+  expect(watch.isGone(idle)).toBe(true);
 });
 
 test('who was heard in between is there', () => {
-  const watch = watched();
-  watch.isGone();
+  const watch = new PongWatch();
+  watch.isGone(idle);
   watch.heard();
-  expect(watch.isGone()).toBe(false);
-  expect(watch.isGone()).toBe(true);
+  expect(watch.isGone(idle)).toBe(false);
+  expect(watch.isGone(idle)).toBe(true);
 });
 
 test('whose queue drains is there without a pong, whose queue stands still is gone', () => {
-  const watch = watched();
-  progress = { queuedBytes: 5_000, flushedBytes: 1_000 };
-  watch.isGone();
-  progress = { queuedBytes: 4_000, flushedBytes: 2_000 };
-  expect(watch.isGone()).toBe(false);
-  progress = { queuedBytes: 0, flushedBytes: 6_000 };
-  expect(watch.isGone()).toBe(false);
-  expect(watch.isGone()).toBe(true);
-  const stuck = watched();
-  progress = { queuedBytes: 5_000, flushedBytes: 1_000 };
-  stuck.isGone();
-  progress = { queuedBytes: 9_000, flushedBytes: 1_000 };
-  expect(stuck.isGone()).toBe(true);
+  const watch = new PongWatch();
+  watch.isGone({ isBlocked: true, progressAt: 1 });
+  expect(watch.isGone({ isBlocked: true, progressAt: 2 })).toBe(false);
+  expect(watch.isGone({ isBlocked: false, progressAt: 3 })).toBe(false);
+  expect(watch.isGone({ isBlocked: false, progressAt: 3 })).toBe(true);
+  const stuck = new PongWatch();
+  stuck.isGone({ isBlocked: true, progressAt: 1 });
+  expect(stuck.isGone({ isBlocked: true, progressAt: 1 })).toBe(true);
+});
+
+test('what the system takes for a peer that had nothing waiting proves nothing', () => {
+  const watch = new PongWatch();
+  watch.isGone({ isBlocked: false, progressAt: 1 });
+  expect(watch.isGone({ isBlocked: false, progressAt: 2 })).toBe(true);
 });

@@ -1,31 +1,29 @@
-/** What became of all that was sent to a peer. */
+/** What became of what was sent to a peer. */
 export interface SendProgress {
-  readonly queuedBytes: number;
-  readonly flushedBytes: number;
-}
-
-export interface PongWatch {
-  /** The peer said something. */
-  heard(): void;
-  /** Asked at each ping: whether nothing was heard since the one before. */
-  isGone(): boolean;
+  /** More waits than the socket takes. */
+  readonly isBlocked: boolean;
+  /** When the socket last took something. */
+  readonly progressAt: number;
 }
 
 /** Tells a peer that has vanished from one that is only slow: whose queue moves is there, wherever its pong may be. */
-export function watchPongs(progress: () => SendProgress): PongWatch {
-  let waiting = false;
-  let before: SendProgress = { queuedBytes: 0, flushedBytes: 0 };
-  return {
-    heard() {
-      waiting = false;
-    },
-    isGone() {
-      const now = progress();
-      const isDraining = before.queuedBytes > 0 && now.flushedBytes > before.flushedBytes;
-      const isGone = waiting && !isDraining;
-      waiting = true;
-      before = now;
-      return isGone;
-    },
-  };
+export class PongWatch {
+  private waiting = false;
+  private wasBlocked = false;
+  private progressAt = 0;
+
+  /** The peer said something. */
+  heard(): void {
+    this.waiting = false;
+  }
+
+  /** Asked at each ping: whether nothing was heard since the one before. */
+  isGone({ isBlocked, progressAt }: SendProgress): boolean {
+    const isDraining = this.wasBlocked && progressAt > this.progressAt;
+    const isGone = this.waiting && !isDraining;
+    this.waiting = true;
+    this.wasBlocked = isBlocked;
+    this.progressAt = progressAt;
+    return isGone;
+  }
 }

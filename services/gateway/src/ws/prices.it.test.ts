@@ -107,12 +107,6 @@ describeWithRedis('/ws', () => {
     ['an empty list', '{"type":"subscribe","symbols":[]}', 'invalid_parameter', /^symbols/],
     ['a symbol that is none', '{"type":"subscribe","symbols":["AAPL","A/B"]}', 'invalid_parameter', /^symbols/],
     ['a number', '{"type":"unsubscribe","symbols":[1]}', 'invalid_parameter', /^symbols/],
-    [
-      'candles',
-      '{"type":"subscribe","channel":"candles","symbols":["A"]}',
-      'invalid_parameter',
-      /not part of this version/,
-    ],
     ['a channel that is none', '{"type":"subscribe","channel":"x","symbols":["A"]}', 'invalid_parameter', /^channel/],
   ])('%s is an error, and the connection stays', async (_what, text, code, message) => {
     client.say(text);

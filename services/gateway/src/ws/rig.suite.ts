@@ -1,7 +1,13 @@
 import { type Bus, connectBus } from '@candlewire/bus';
 import { createCalendar } from '@candlewire/candles';
-import { type Channels, channelsOf } from '@candlewire/contracts';
-import { parseConfig, runPhases, silentLogger } from '@candlewire/runtime';
+import {
+  type Channels,
+  channelsOf,
+  encodeCandleMessageOf,
+  type Interval,
+  type WireCandle,
+} from '@candlewire/contracts';
+import { type Logger, parseConfig, runPhases, silentLogger } from '@candlewire/runtime';
 import type { Store } from '@candlewire/store';
 import { testRedis } from '@candlewire/testkit';
 import { type CorsOrigins, wsConfig } from '../config';
@@ -20,6 +26,8 @@ export interface WsRig {
   readonly redis: TestProxy;
   readonly prefix: string;
   readonly redisUrl: string;
+  /** Publishes what the store holds of a series after `seq`, as the aggregator does after a commit. */
+  publishAfter(symbol: string, interval: Interval, after: number): Promise<WireCandle[]>;
   /** Another gateway. */
   gateway(options?: GatewayOptions): Promise<TestGateway>;
   close(): Promise<void>;
@@ -28,6 +36,10 @@ export interface WsRig {
 export interface GatewayOptions {
   readonly limits?: Partial<WsLimits>;
   readonly corsOrigins?: CorsOrigins;
+  readonly apiKeys?: readonly string[];
+  readonly trustProxy?: readonly string[];
+  readonly httpMaxPerS?: number;
+  readonly logger?: Logger;
   /** Calls of the store that go another way. */
   readonly store?: Partial<Store>;
 }
@@ -55,16 +67,27 @@ export async function wsRig(): Promise<WsRig> {
     redis,
     prefix: own.prefix,
     redisUrl: own.url,
-    async gateway({ limits = {}, corsOrigins = '*', store = {} } = {}) {
+    async publishAfter(symbol, interval, after) {
+      const { epoch, changes } = await db.store.changes({ symbol, interval, after, limit: 10_000 });
+      const channel = channels.candles(interval, symbol);
+      const message = ({ seq, candleJson }: (typeof changes)[number]) => ({
+        channel,
+        text: encodeCandleMessageOf(symbol, interval, epoch, seq, candleJson),
+      });
+      await bus.publish(changes.map(message));
+      return changes.map(({ candleJson }) => JSON.parse(candleJson) as WireCandle);
+    },
+    async gateway({ limits = {}, store = {}, ...options } = {}) {
       const gatewayBus = connectBus({ url: redis.url, prefix: own.prefix, logger: silentLogger });
       const gateway = createGateway({
         store: { ...db.store, ...store },
         bus: gatewayBus,
         channels,
         calendars: { nyse: calendar, '24x7': calendar },
-        corsOrigins,
-        limits: { ...wsLimits(parseConfig(wsConfig, {})), ...limits },
+        corsOrigins: '*',
         logger: silentLogger,
+        ...options,
+        limits: { ...wsLimits(parseConfig(wsConfig, {})), ...limits },
       });
       const port = await gateway.start(0, '127.0.0.1');
       let stopped: Promise<boolean> | null = null;

@@ -4,16 +4,16 @@ import type { Bus } from '@candlewire/bus';
 import type { Channels } from '@candlewire/contracts';
 import { boundedLog, type Logger, pause } from '@candlewire/runtime';
 import { type ServerOptions, WebSocketServer } from 'ws';
+import type { ApiKeys } from '../admission/api-keys';
+import { authenticateFirst, type Serve } from '../admission/authenticate-first';
+import { createUpgradeGate, type Guest } from '../admission/upgrade-gate';
 import type { Reads } from '../bound-store';
 import type { CorsOrigins } from '../config';
-import { type CandleProtocolDeps, serveCandles } from './candle-protocol';
-import { type Connection, createConnection } from './connection';
-import { createDemandLeases } from './demand-leases';
-import { createHub } from './hub';
-import { createKnownSymbols } from './known-symbols';
+import type { LiveCounters } from '../live/counters';
+import type { Connection } from './connection';
 import type { WsLimits } from './limits';
-import { PriceProtocol, type PriceProtocolDeps } from './price-protocol';
-import { answerWithoutUpgrade, type Refusal, refuseUpgrade } from './upgrade';
+import { createProtocols } from './protocols';
+import { answerWithoutUpgrade, refuseUpgrade } from './upgrade';
 
 /** A client has so long to answer a close. */
 const CLOSE_MS = 5_000;
@@ -30,19 +30,21 @@ const OPTIONS: ServerOptions & { maxFragments: number; maxBufferedChunks: number
   maxBufferedChunks: CHUNKS_MAX,
   closeTimeout: CLOSE_MS,
 };
-/** At shutdown clients are sent away over this time, or quicker where there are few. */
-const LEAVE_MS_MAX = 3_000;
-const LEAVES_PER_MS = 1;
+/** At shutdown no more clients than this are sent away in a second, unless there are so many that it would take too long. */
+const LEAVES_PER_S = 200;
 /** So that not all of them come back in the same moment. */
 const RECONNECT_MS = { min: 500, max: 5_000 };
-/** Characters of a message that the log repeats. */
-const LOGGED_MAX = 200;
+/** Addresses of requests are relative. */
+const BASE = 'http://gateway';
 
 export interface WsServerDeps {
-  readonly bus: Pick<Bus, 'subscribe' | 'onReconnect' | 'demand'>;
+  readonly bus: Pick<Bus, 'subscribe' | 'relay' | 'onReconnect' | 'demand'>;
   readonly store: Reads;
   readonly channels: Channels;
   readonly corsOrigins: CorsOrigins;
+  readonly apiKeys: ApiKeys;
+  /** Where a request comes from, in the form by which callers are counted. */
+  readonly addressOf: (req: IncomingMessage) => string;
   readonly limits: WsLimits;
   readonly logger: Logger;
 }
@@ -50,28 +52,25 @@ export interface WsServerDeps {
 export interface WsServer {
   /** Takes the upgrades of `node`. */
   attach(node: Server): void;
-  /** Takes no more clients, and sends away those that there are: each is told when to come back. Resolves when all are gone. */
+  /** Clients that there are now. */
+  readonly size: number;
+  readonly counters: LiveCounters;
+  /** Takes no more clients from now on; those that there are stay. */
+  refuseNew(): void;
+  /** Sends all clients away: each is told when to come back. Resolves when they are gone. */
   leave(): Promise<void>;
   /** Ends what is still open, and lets go of the bus. */
   close(): void;
 }
 
-/** Serves a client; what it returns hears the client's messages. */
-type Serve = (connection: Connection) => (text: string) => void;
-
-export function createWsServer({ bus, store, channels, corsOrigins, limits, logger }: WsServerDeps): WsServer {
-  const hub = createHub(bus, logger);
-  const leases = createDemandLeases({ bus, hub, store, channel: channels.symbols, logger });
-  const known = createKnownSymbols({ store, hub, channel: channels.symbols, logger });
+export function createWsServer(deps: WsServerDeps): WsServer {
+  const { bus, store, channels, apiKeys, limits, logger } = deps;
+  const gate = createUpgradeGate({ ...deps, ...limits });
   const logFailure = boundedLog(logger, 'websocket failed');
-  const logRefused = boundedLog(logger, 'candle message refused');
   const onFailure = (err: unknown): void => logFailure({ err });
-  const onRefused = (text: string): void => logRefused({ text: text.slice(0, LOGGED_MAX) });
-  const priceDeps: PriceProtocolDeps = { hub, store, channels, leases, known, onFailure, ...limits };
-  const candleDeps: CandleProtocolDeps = { hub, store, channels, leases, onRefused, onFailure };
+  const protocols = createProtocols({ bus, store, channels, limits, logger, onFailure });
   const connections = new Set<Connection>();
   const wss = new WebSocketServer({ ...OPTIONS, maxPayload: limits.messageBytesMax });
-  let leaving = false;
   let whenEmpty: () => void = () => {};
 
   wss.on('wsClientError', (err, socket) => {
@@ -81,24 +80,26 @@ export function createWsServer({ bus, store, channels, corsOrigins, limits, logg
   });
 
   /** What is at this address, null where nothing is. */
-  function protocolAt(url: string): Serve | null {
-    const { pathname, searchParams } = new URL(url, 'http://gateway');
-    if (pathname === '/ws') return (connection) => new PriceProtocol(priceDeps, connection).receive;
+  function protocolAt({ pathname, searchParams }: URL): Serve | null {
+    if (pathname === '/ws') return protocols.serveFully;
     const symbol = /^\/ws\/candles\/([^/]*)$/.exec(pathname)?.[1];
     if (symbol === undefined) return null;
-    return (connection) => serveCandles(candleDeps, { symbol: decoded(symbol), query: searchParams }, connection);
+    const request = { symbol: decoded(symbol), query: searchParams };
+    return (connection) => protocols.serveCandles(request, connection);
   }
 
-  function isAllowed(origin: string | undefined): boolean {
-    // Only browsers send an origin, and only against them does it protect.
-    return corsOrigins === '*' || origin === undefined || corsOrigins.includes(origin);
-  }
-
-  function accept(req: IncomingMessage, socket: Duplex, head: Buffer, serve: Serve): void {
+  function accept(req: IncomingMessage, socket: Duplex, head: Buffer, serve: Serve, guest: Guest): void {
     wss.handleUpgrade(req, socket, head, (ws) => {
-      const connection = createConnection(ws, socket, limits, (opened) => guarded(opened, serve));
+      const exit = gate.enter(guest);
+      const { address: ip, origin } = guest;
+      const admitted = authenticateFirst({ apiKeys, ...limits }, guest.hasKey, serve);
+      const connection = protocols.connect(ws, socket);
       connections.add(connection);
-      ws.once('close', () => {
+      connection.open((opened) => guarded(opened, admitted));
+      logger.debug('websocket opened', { ip, origin });
+      ws.once('close', (code) => {
+        exit();
+        logger.debug('websocket closed', { ip, origin, code });
         connections.delete(connection);
         if (connections.size === 0) whenEmpty();
       });
@@ -133,23 +134,22 @@ export function createWsServer({ bus, store, channels, corsOrigins, limits, logg
     }
     // Until ws has the socket its errors would end the process.
     socket.on('error', () => socket.destroy());
-    const serve = protocolAt(req.url ?? '/');
-    const refusal = refusalOf(req.headers.origin, serve);
-    if (refusal !== null) refuseUpgrade(socket, refusal);
-    else if (serve !== null) accept(req, socket, head, serve);
-  }
-
-  function refusalOf(origin: string | undefined, serve: Serve | null): Refusal | null {
-    if (serve === null) return { status: 404, code: 'not_found', message: 'there is nothing at this path' };
-    if (!isAllowed(origin)) return { status: 403, code: 'forbidden', message: 'this origin is not allowed' };
-    if (!leaving && connections.size < limits.connectionsMax) return null;
-    const message = leaving ? 'this gateway is going down' : 'too many connections; try again later';
-    return { status: 503, code: 'unavailable', message, headers: { 'Retry-After': 1 } };
+    const url = URL.canParse(req.url ?? '/', BASE) ? new URL(req.url ?? '/', BASE) : null;
+    const serve = url === null ? null : protocolAt(url);
+    if (url === null || serve === null) {
+      refuseUpgrade(socket, { status: 404, code: 'not_found', message: 'there is nothing at this path' });
+      return;
+    }
+    const judged = gate.judge(req, url.searchParams);
+    if ('refusal' in judged) {
+      protocols.counters.refuse(judged.refusal.code);
+      refuseUpgrade(socket, judged.refusal);
+    } else accept(req, socket, head, serve, judged.guest);
   }
 
   async function sendAway(): Promise<void> {
     const leavers = [...connections];
-    const overMs = Math.min(LEAVE_MS_MAX, leavers.length / LEAVES_PER_MS);
+    const overMs = Math.min(limits.drainMs, (leavers.length / LEAVES_PER_S) * 1_000);
     const begin = performance.now();
     for (const [i, connection] of leavers.entries()) {
       const waitMs = begin + (i / leavers.length) * overMs - performance.now();
@@ -162,8 +162,13 @@ export function createWsServer({ bus, store, channels, corsOrigins, limits, logg
     attach(node) {
       node.on('upgrade', (req, socket, head) => upgrade(node, req, socket, head));
     },
+    get size() {
+      return connections.size;
+    },
+    counters: protocols.counters,
+    refuseNew: () => gate.close(),
     async leave() {
-      leaving = true;
+      gate.close();
       await sendAway();
       if (connections.size > 0) {
         await new Promise<void>((resolve) => {
@@ -173,9 +178,7 @@ export function createWsServer({ bus, store, channels, corsOrigins, limits, logg
     },
     close() {
       for (const connection of connections) connection.terminate();
-      known.close();
-      leases.close();
-      hub.close();
+      protocols.close();
     },
   };
 }

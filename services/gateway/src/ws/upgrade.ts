@@ -1,5 +1,6 @@
 import { type IncomingMessage, type Server, STATUS_CODES } from 'node:http';
 import type { Duplex } from 'node:stream';
+import type { ErrorCode } from '@candlewire/contracts';
 
 /** Headers that ask for another protocol, or belong to asking. */
 const HOP_HEADERS = /^(connection|upgrade|http2-settings)$/i;
@@ -7,7 +8,7 @@ const HOP_HEADERS = /^(connection|upgrade|http2-settings)$/i;
 /** Why there is no WebSocket: an answer like any other over HTTP. */
 export interface Refusal {
   readonly status: number;
-  readonly code: string;
+  readonly code: ErrorCode;
   readonly message: string;
   readonly headers?: Readonly<Record<string, string | number>>;
 }

@@ -1,0 +1,164 @@
+import type { Duplex } from 'node:stream';
+import type { LiveCounters } from './counters';
+import type { Flushable, Flusher } from './flusher';
+
+/** The most that one write takes, so that a slow reader's progress can be seen. */
+const WRITE_BYTES_MAX = 64 * 1024;
+
+/**
+ * One buffer for all writes: a socket that takes everything at once, as nearly every one does, is done with it when the
+ * write returns.
+ */
+let scratch = Buffer.allocUnsafeSlow(WRITE_BYTES_MAX);
+
+/**
+ * What waits to be sent to one client. It writes to the socket only while that takes everything; otherwise it waits here,
+ * where it can be counted and dropped.
+ */
+export class Outbox implements Flushable {
+  /** Whole frames, or the rest of one. */
+  private waiting: Buffer[] = [];
+  private waitingBytes = 0;
+  /** Of what was queued since the queue was last empty. */
+  private askedBytes = 0;
+  /** The first piece is the rest of a frame whose beginning was written. */
+  private isPartial = false;
+  private due = false;
+  /** The socket has not passed on all that it was given. */
+  private blocked = false;
+  /** Writes that the socket has not answered; it does so a little later even where it was done at once. */
+  private unanswered = 0;
+  private closed = false;
+  private readonly drains: (() => void)[] = [];
+  /** When the socket last took something, or was given something while it had nothing; by performance.now(). */
+  progressAt = 0;
+  /** When something was last written; by performance.now(). */
+  writtenAt = performance.now();
+
+  constructor(
+    private readonly socket: Duplex,
+    private readonly flusher: Flusher,
+    private readonly counters: LiveCounters,
+  ) {}
+
+  /** What waits, here and in the socket. */
+  get queuedBytes(): number {
+    return this.blocked ? this.waitingBytes + this.socket.writableLength : this.waitingBytes;
+  }
+
+  /** What waits, but for what the client asked for itself. */
+  get pushedBytes(): number {
+    return this.queuedBytes - this.askedBytes;
+  }
+
+  /** The client has more to read than the socket takes. */
+  get isBlocked(): boolean {
+    return this.blocked;
+  }
+
+  /** Queues whole frames that hold `messages` messages. Hot. */
+  append(frames: Buffer, messages = 1): void {
+    if (this.closed) return;
+    this.counters.messagesOut += messages;
+    this.waiting.push(frames);
+    this.waitingBytes += frames.length;
+    if (this.due || this.blocked) return;
+    this.due = true;
+    this.flusher.outbox(this);
+  }
+
+  /** Writes what waits, as far as the socket takes it. Hot. */
+  flush(): void {
+    this.due = false;
+    if (this.blocked || this.closed || this.waiting.length === 0) return;
+    const { counters, socket } = this;
+    if (this.waitingBytes > counters.queueHighWaterBytes) counters.queueHighWaterBytes = this.waitingBytes;
+    this.writtenAt = this.progressAt = performance.now();
+    do {
+      const bytes = this.take();
+      counters.writes++;
+      counters.bytesOut += bytes.length;
+      this.unanswered++;
+      socket.write(bytes, this.wrote);
+      this.blocked = socket.writableLength > 0;
+    } while (this.waiting.length > 0 && !this.blocked);
+    if (this.blocked) this.keepScratch();
+    else this.drained();
+  }
+
+  /**
+   * Calls `act` when no more than `bytes` wait, so that of several who wait for it one goes first. What it appends is what
+   * the client asked for, and is not held against it. Resolves afterwards, or when the outbox is closed.
+   */
+  async paced(bytes: number, act: () => void): Promise<void> {
+    while (this.queuedBytes > bytes && !this.closed) await new Promise<void>((resolve) => this.drains.push(resolve));
+    if (this.closed) return;
+    const before = this.queuedBytes;
+    act();
+    this.askedBytes += this.queuedBytes - before;
+  }
+
+  /** Forgets what waits here, but for the rest of a frame that was begun; what the socket has goes on. */
+  drop(): void {
+    this.waiting = this.isPartial ? this.waiting.slice(0, 1) : [];
+    this.waitingBytes = this.isPartial ? this.waiting[0]!.length : 0;
+    this.askedBytes = 0;
+  }
+
+  /** Takes nothing any more. */
+  close(): void {
+    this.closed = true;
+    this.drop();
+    this.drained();
+  }
+
+  /** The next bytes to be written: in the scratch where they are several pieces. */
+  private take(): Buffer {
+    const { waiting } = this;
+    const first = waiting[0]!;
+    if (waiting.length === 1 && first.length <= WRITE_BYTES_MAX) {
+      this.isPartial = false;
+      waiting.length = 0;
+      this.waitingBytes = 0;
+      return first;
+    }
+    this.isPartial = first.length > WRITE_BYTES_MAX;
+    if (this.isPartial) {
+      waiting[0] = first.subarray(WRITE_BYTES_MAX);
+      this.waitingBytes -= WRITE_BYTES_MAX;
+      return first.subarray(0, WRITE_BYTES_MAX);
+    }
+    let length = 0;
+    let taken = 0;
+    for (; taken < waiting.length; taken++) {
+      const piece = waiting[taken]!;
+      if (length + piece.length > WRITE_BYTES_MAX) break;
+      scratch.set(piece, length);
+      length += piece.length;
+    }
+    if (taken === waiting.length) waiting.length = 0;
+    else waiting.splice(0, taken);
+    this.waitingBytes -= length;
+    return scratch.subarray(0, length);
+  }
+
+  /** A socket that did not take everything goes on reading from the buffer: it keeps it. */
+  private keepScratch(): void {
+    scratch = Buffer.allocUnsafeSlow(WRITE_BYTES_MAX);
+  }
+
+  private readonly wrote = (): void => {
+    this.unanswered--;
+    if (!this.blocked || this.unanswered > 0) return;
+    this.blocked = false;
+    this.progressAt = performance.now();
+    this.flush();
+    if (!this.blocked) this.drained();
+  };
+
+  private drained(): void {
+    this.askedBytes = 0;
+    if (this.drains.length === 0) return;
+    for (const resolve of this.drains.splice(0)) resolve();
+  }
+}

@@ -1,0 +1,265 @@
+import { candleMessagePrefix, SeriesMessage } from '@candlewire/contracts';
+import { Change, type Format, type SeriesName } from './change';
+import type { LiveCounters } from './counters';
+import type { Flushable, Flusher } from './flusher';
+import type { SeriesReader } from './reader';
+import type { SeriesFollower } from './series-follower';
+
+/** Messages kept while the store is read; what comes beyond them is read again. */
+const HELD_MAX = 1_000;
+/** Whoever is further behind starts again with a snapshot. */
+export const BEHIND_MAX = 10_000;
+const COMMA = 0x2c;
+const ZERO = 0x30;
+
+export interface SeriesDeps {
+  readonly reader: SeriesReader;
+  readonly flusher: Flusher;
+  readonly counters: LiveCounters;
+  /** Hears of a message on the bus that is none. */
+  readonly onRefused: (text: string) => void;
+  /** For what fails and is nobody's mistake. */
+  readonly onFailure: (err: unknown) => void;
+}
+
+/**
+ * One series as this replica hears it: the changes on its channel in the order of their seq, and those who follow.
+ *
+ * States: `unknown`, until the first message or read of the store says where the series stands; `live`, while each
+ * message is the successor of the one before; and `healing`, from whatever breaks that succession (a message lost, a
+ * `changed`, another epoch) until the store has told what is missing, once for all who follow. Messages are published
+ * after their commit, so what a message tells of is in the store whenever the message is here.
+ */
+export class Series implements Flushable {
+  private state: 'unknown' | 'live' | 'healing' = 'unknown';
+  private epoch = '';
+  /** Seq of the last change that is known here, whether or not it was handed to those who follow. */
+  private head = 0;
+  /** Bytes before the seq in the messages of this epoch. */
+  private prefix = Buffer.alloc(0);
+  /** Changes that were not handed over yet; the first of them follows on `handed`. */
+  private batch: Change[] = [];
+  private handed = 0;
+  /** While healing: messages that may follow on what is being read, and whether others were heard since that began. */
+  private held: Change[] = [];
+  private again = false;
+  private readonly followers: { readonly [format in Format]: SeriesFollower[] } = { candle: [], bar: [] };
+
+  constructor(
+    readonly name: SeriesName,
+    private readonly deps: SeriesDeps,
+  ) {}
+
+  get reader(): SeriesReader {
+    return this.deps.reader;
+  }
+
+  get counters(): LiveCounters {
+    return this.deps.counters;
+  }
+
+  /** A message came on the channel. Hot. */
+  hear(bytes: Buffer): void {
+    this.deps.counters.messagesIn++;
+    const seq = this.seqOf(bytes);
+    if (seq === this.head + 1 && this.state === 'live') this.take(seq, bytes);
+    else this.hearOther(seq, bytes);
+  }
+
+  /** Where the series stands, as the store says. */
+  learn(epoch: string, seq: number): void {
+    if (this.state === 'unknown') this.begin(epoch, seq);
+    else if (epoch !== this.epoch) this.startOver(epoch, seq);
+  }
+
+  /** Whether the series is known to stand there. */
+  isAt(epoch: string, seq: number): boolean {
+    return this.state === 'live' && this.epoch === epoch && this.head === seq;
+  }
+
+  /** Messages may have been lost. Where nobody would be told, it is unknown again where the series stands. */
+  lost(): void {
+    if (this.state === 'live' && !this.isFollowed()) this.state = 'unknown';
+  }
+
+  /** The store says that the series stands there: if that is news, messages were lost. */
+  compare(epoch: string, seq: number): void {
+    if (this.state === 'live' && (epoch !== this.epoch || seq > this.head)) this.heal();
+  }
+
+  /**
+   * From here on the follower is told each change behind the one that it knows.
+   * @returns false where it misses some that were handed over already
+   */
+  join(follower: SeriesFollower): boolean {
+    if (this.state === 'unknown' || follower.epoch !== this.epoch || follower.sent < this.handed) return false;
+    const others = this.followers[follower.format];
+    follower.at = others.length;
+    others.push(follower);
+    return true;
+  }
+
+  leave(follower: SeriesFollower): void {
+    if (follower.at < 0) return;
+    const others = this.followers[follower.format];
+    const last = others.pop()!;
+    if (last !== follower) {
+      others[follower.at] = last;
+      last.at = follower.at;
+    }
+    follower.at = -1;
+  }
+
+  /** Hands what came since the last time to all who follow: whoever reads too slowly leaves. Hot. */
+  flush(): void {
+    const { batch, handed } = this;
+    this.batch = [];
+    this.handed = this.head;
+    this.hand('candle', batch, handed);
+    this.hand('bar', batch, handed);
+  }
+
+  private hand(format: Format, batch: readonly Change[], handed: number): void {
+    const followers = this.followers[format];
+    if (followers.length === 0 || batch.length === 0) return;
+    const bytes = batch.length === 1 ? batch[0]!.frame(format) : Buffer.concat(batch.map((one) => one.frame(format)));
+    // From the end, since who leaves is replaced by the last.
+    for (let i = followers.length - 1; i >= 0; i--) {
+      const follower = followers[i]!;
+      const { client, sent } = follower;
+      if (client.isSlow()) {
+        this.leave(follower);
+        follower.fallBehind();
+      } else {
+        if (sent === handed) client.outbox.append(bytes, batch.length);
+        else for (const one of batch) if (one.seq > sent) client.outbox.append(one.frame(format), 1);
+        if (sent < this.handed) follower.sent = this.handed;
+      }
+    }
+  }
+
+  /** The number in a candle message of the present epoch; 0 for anything else. Hot. */
+  private seqOf(bytes: Buffer): number {
+    const { length } = this.prefix;
+    if (length === 0 || bytes.length <= length || this.prefix.compare(bytes, 0, length) !== 0) return 0;
+    let seq = 0;
+    for (let i = length; i < bytes.length && bytes[i] !== COMMA; i++) seq = seq * 10 + bytes[i]! - ZERO;
+    return seq;
+  }
+
+  private take(seq: number, bytes: Buffer): void {
+    if (this.isFollowed()) this.queue(Change.ofMessage(this.name, seq, bytes));
+    this.advance(seq);
+  }
+
+  private queue(change: Change): void {
+    if (this.batch.length === 0) this.deps.flusher.channel(this);
+    this.batch.push(change);
+  }
+
+  private advance(seq: number): void {
+    this.head = seq;
+    if (this.batch.length === 0) this.handed = seq;
+  }
+
+  /** Somebody follows, or may still join before what was gathered is handed over. */
+  isFollowed(): boolean {
+    return this.followers.candle.length > 0 || this.followers.bar.length > 0 || this.batch.length > 0;
+  }
+
+  private hearOther(seq: number, bytes: Buffer): void {
+    const news = seq > 0 ? { type: 'candle', epoch: this.epoch, seq } : parseNews(bytes);
+    if (news === null) this.deps.onRefused(bytes.toString());
+    else if (this.state === 'unknown') this.begin(news.epoch, news.seq);
+    else if (news.epoch !== this.epoch) this.heal();
+    else if (news.seq > this.head) {
+      const isHeld = news.type === 'candle' && this.held.length < HELD_MAX;
+      if (isHeld) this.held.push(Change.ofMessage(this.name, news.seq, bytes));
+      if (!isHeld || this.state === 'live') this.heal();
+    }
+  }
+
+  private begin(epoch: string, seq: number): void {
+    this.state = 'live';
+    this.enter(epoch, seq);
+  }
+
+  private enter(epoch: string, seq: number): void {
+    const { symbol, interval } = this.name;
+    this.epoch = epoch;
+    this.head = this.handed = seq;
+    this.prefix = Buffer.from(candleMessagePrefix(symbol, interval, epoch));
+  }
+
+  /** The store has to be read, from now on. */
+  private heal(): void {
+    this.again = true;
+    if (this.state === 'healing') return;
+    this.state = 'healing';
+    this.deps.counters.gapsHealed++;
+    this.healed().catch(this.deps.onFailure);
+  }
+
+  private async healed(): Promise<void> {
+    try {
+      for (let isWhole = false; !isWhole || this.again; ) {
+        this.again = false;
+        isWhole = await this.readOn();
+        this.takeHeld();
+      }
+    } finally {
+      // Where reading failed for good, the next message or look at the heads begins again.
+      this.state = 'live';
+      this.held = [];
+    }
+  }
+
+  /** @returns whether that was all */
+  private async readOn(): Promise<boolean> {
+    const { epoch, seq, changes, isWhole } = await this.reader.changes(this.head);
+    if (epoch !== this.epoch || seq < this.head || seq - this.head > BEHIND_MAX) {
+      this.startOver(epoch, seq);
+      return true;
+    }
+    if (this.isFollowed()) for (const change of changes) this.queue(change);
+    this.advance(isWhole ? seq : changes.at(-1)!.seq);
+    return isWhole;
+  }
+
+  /** What was heard while the store was read, as far as it follows on that: the rest is in the store by now. */
+  private takeHeld(): void {
+    const { held } = this;
+    this.held = [];
+    for (const change of held) {
+      if (change.seq <= this.head) continue;
+      if (change.seq !== this.head + 1) {
+        this.again = true;
+        return;
+      }
+      if (this.isFollowed()) this.queue(change);
+      this.advance(change.seq);
+    }
+  }
+
+  /** The series is another one, or too much is missing: all who follow begin anew. */
+  private startOver(epoch: string, seq: number): void {
+    if (this.batch.length > 0) this.flush();
+    this.enter(epoch, seq);
+    // Its numbers were those of what was before.
+    this.held = [];
+    for (const followers of Object.values(this.followers)) {
+      for (const follower of [...followers]) {
+        this.leave(follower);
+        follower.startOver();
+      }
+    }
+  }
+}
+
+function parseNews(bytes: Buffer): Pick<SeriesMessage, 'type' | 'epoch' | 'seq'> | null {
+  try {
+    return SeriesMessage.parse(JSON.parse(bytes.toString()));
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,44 @@
+import { CLOSE_CODE } from '@candlewire/contracts';
+import { TooManyChannels } from '../live/channels';
+import type { LiveCounters } from '../live/counters';
+import type { Live } from '../live/live';
+import type { ClientMessage } from './client-messages';
+import { ClientError, type Connection } from './connection';
+import type { DemandLeases } from './demand-leases';
+import type { KnownSymbols } from './known-symbols';
+
+/** One channel of the full protocol, as one client has subscribed to it. */
+export interface Subscriptions {
+  /** How much of the client's limit it takes. */
+  readonly size: number;
+  subscribe(message: ClientMessage): void | Promise<void>;
+  unsubscribe(message: ClientMessage): void;
+  end(): void;
+}
+
+export interface SubscriptionDeps {
+  readonly connection: Connection;
+  readonly live: Live;
+  readonly leases: DemandLeases;
+  readonly known: KnownSymbols;
+  readonly counters: LiveCounters;
+  readonly subscriptionsMax: number;
+  /** Whether the client may have so many more, whatever the channel. */
+  hasRoom(more: number): boolean;
+}
+
+export function refuseTooMany({ connection, subscriptionsMax }: SubscriptionDeps): void {
+  const message = `symbols: more than ${subscriptionsMax} subscriptions`;
+  connection.refuse(CLOSE_CODE.tooManySubscriptions, 'too_many_subscriptions', message);
+}
+
+/** What `follow` makes; null where there are too many channels, which the client is told. */
+export function followOr<T>(connection: Connection, follow: () => T): T | null {
+  try {
+    return follow();
+  } catch (err) {
+    if (!(err instanceof TooManyChannels)) throw err;
+    connection.sendError(new ClientError('unavailable', 'some symbols cannot be followed now; try again later'));
+    return null;
+  }
+}
