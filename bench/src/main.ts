@@ -6,6 +6,7 @@ const BENCHES: Readonly<Record<string, () => Promise<BenchTable>>> = {
   store: async () => (await import('./store.bench.js')).storeBench(),
   read: async () => (await import('./read.bench.js')).readBench(),
   replay: async () => (await import('./replay.bench.js')).replayBench(),
+  fanout: async () => (await import('./fanout/fanout.bench.js')).fanoutBench(),
   demo: async () => (await import('./demo.bench.js')).demoBench(),
   memory: async () => (await import('./memory.bench.js')).memoryBench(),
 };
