@@ -1,4 +1,4 @@
-import type { CandlesPage, Latest, SeriesState } from '@candlewire/store';
+import type { CandlesPage, Latest } from '@candlewire/store';
 import { onceAnswered, type Reads } from '../bound-store';
 import { historyRows, timeframeOfInterval } from '../timeframes';
 import { Change, type Format, type SeriesName } from './change';
@@ -49,8 +49,14 @@ export class Snapshot {
   }
 }
 
+/** Where a series stands. */
+export interface Head {
+  readonly epoch: string;
+  readonly seq: number;
+}
+
 /** What changed in a series after some seq, each candle in its last state, ascending by seq. */
-export interface Changes extends SeriesState {
+export interface Changes extends Head {
   readonly changes: readonly Change[];
   /** There is nothing more up to `seq`. */
   readonly isWhole: boolean;
@@ -60,7 +66,7 @@ export interface Changes extends SeriesState {
 export interface SeriesReader {
   snapshot(rows: number): Promise<Snapshot>;
   changes(after: number): Promise<Changes>;
-  head(): Promise<SeriesState>;
+  head(): Promise<Head>;
 }
 
 export interface Reader {
@@ -97,7 +103,7 @@ export function createReader({ store, counters, signal }: ReaderDeps): Reader {
     }
   }
 
-  const heads = new Gathered<SeriesName, SeriesState>(async (wanted) => {
+  const heads = new Gathered<SeriesName, Head>(async (wanted) => {
     const { epoch, seqs } = await read(wanted.length, () => store.heads(wanted));
     return seqs.map((seq) => ({ epoch, seq }));
   }, HEADS_AT_ONCE);

@@ -2,7 +2,7 @@ import type { Format } from './change';
 import type { Open } from './channels';
 import type { LiveClient, Task } from './client';
 import { frameOf } from './frame';
-import { BEHIND_MAX, type Series } from './series';
+import { BEHIND_MAX, type Follower, type Series } from './series';
 
 /** Rows of the snapshot after a reset, where the client did not say how many it wants. */
 export const RESET_ROWS = 100;
@@ -19,11 +19,9 @@ export type Start =
  * list and is told what comes; otherwise it is told from the store, at the client's pace, until it has come so far
  * that it can join. Joining, `since`, and whoever reads too slowly: all the same.
  */
-export class SeriesFollower implements Task {
+export class SeriesFollower implements Follower, Task {
   epoch = '';
-  /** Seq of the last change that was sent. */
   sent = 0;
-  /** Place in the series' list; -1: not live. Only the series changes it. */
   at = -1;
   isOver = false;
   /** What it has to be told before it can join; null: it is live. */
@@ -72,14 +70,12 @@ export class SeriesFollower implements Task {
     this.open.release();
   }
 
-  /** For the series, which has let it go: its client reads too slowly. */
   fallBehind(): void {
     this.isBehind = true;
     this.due = 'changes';
     this.wait();
   }
 
-  /** For the series, which has let it go: what it knows is void. */
   startOver(): void {
     this.startWith('reset');
   }
@@ -130,9 +126,11 @@ export class SeriesFollower implements Task {
   }
 
   private async tellChanges(): Promise<void> {
-    const page = await this.series.reader.changes(this.sent);
+    const after = this.sent;
+    const page = await this.series.reader.changes(after);
     await this.client.work.pace(() => {
-      if (this.isStale('changes')) return this.wait();
+      // It may have been told a snapshot meanwhile, and be due for what changed after that.
+      if (this.isStale('changes') || this.sent !== after) return this.wait();
       const { epoch, seq, changes, isWhole } = page;
       if (epoch !== this.epoch || seq < this.sent || seq - this.sent > BEHIND_MAX) {
         this.series.learn(epoch, seq);

@@ -290,3 +290,61 @@ test('who reads too slowly is told what it missed once it reads on, and how much
   expect(slow.seqs()).toEqual(['snapshot', 1, 'skipped', 2, 4, 5]);
   expect(counters.skipped).toBe(1);
 });
+
+test('what was read of an epoch that a client meanwhile found to be over is not told', async () => {
+  stored.epoch = '';
+  const one = told();
+  follow(one);
+  await turns();
+  const changes = stored.changes.bind(stored);
+  stored.changes = async (after) => {
+    stored.changes = changes;
+    const page = await changes(after);
+    // Whoever joins now reads the store after the series did, and is answered first.
+    series.learn('e', 3);
+    await turns();
+    return page;
+  };
+  [stored.epoch, stored.seq] = ['e', 3];
+  series.hear(Buffer.from(encodeChangedMessage('AAPL', '1m', 'e', 3)));
+  await turns(20);
+  publish(4);
+  await turns();
+  expect(one.seqs()).toEqual(['snapshot', 'reset', 'snapshot', 4]);
+});
+
+test('what was read for a client that was given a snapshot meanwhile is not told after it', async () => {
+  follow(told());
+  await turns();
+  publish(1, 2, 3);
+  await turns();
+  const changes = stored.changes.bind(stored);
+  let answer = (): void => {};
+  stored.changes = async (after) => {
+    const page = await changes(after);
+    // The first is answered when the second is asked, and that one later.
+    stored.changes = async (next) => {
+      answer();
+      await turns();
+      return changes(next);
+    };
+    await new Promise<void>((resolve) => {
+      answer = resolve;
+    });
+    return page;
+  };
+  const one = told();
+  const following = follow(one, { from: 'since', epoch: 'e', seq: 1, rows: 5 });
+  await turns();
+  // Its snapshot is read, and more comes before it can join.
+  stored.meanwhile = () => {
+    stored.meanwhile = () => {};
+    publish(4);
+    series.flush();
+  };
+  following.again(5);
+  await turns(20);
+  publish(5);
+  await turns();
+  expect(one.seqs()).toEqual(['snapshot', 4, 5]);
+});

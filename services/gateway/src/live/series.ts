@@ -1,9 +1,9 @@
 import { candleMessagePrefix, SeriesMessage } from '@candlewire/contracts';
 import { Change, type Format, type SeriesName } from './change';
+import type { LiveClient } from './client';
 import type { LiveCounters } from './counters';
 import type { Flushable, Flusher } from './flusher';
 import type { SeriesReader } from './reader';
-import type { SeriesFollower } from './series-follower';
 
 /** Messages kept while the store is read; what comes beyond them is read again. */
 const HELD_MAX = 1_000;
@@ -11,6 +11,21 @@ const HELD_MAX = 1_000;
 export const BEHIND_MAX = 10_000;
 const COMMA = 0x2c;
 const ZERO = 0x30;
+
+/** Whoever follows a series: a cursor in it. */
+export interface Follower {
+  readonly client: LiveClient;
+  readonly format: Format;
+  readonly epoch: string;
+  /** Seq of the last change that was sent. */
+  sent: number;
+  /** Place in the series' list; -1: not live. Only the series changes it. */
+  at: number;
+  /** The series has let it go: its client reads too slowly. */
+  fallBehind(): void;
+  /** The series has let it go: what it knows is void. */
+  startOver(): void;
+}
 
 export interface SeriesDeps {
   readonly reader: SeriesReader;
@@ -43,7 +58,7 @@ export class Series implements Flushable {
   /** While healing: messages that may follow on what is being read, and whether others were heard since that began. */
   private held: Change[] = [];
   private again = false;
-  private readonly followers: { readonly [format in Format]: SeriesFollower[] } = { candle: [], bar: [] };
+  private readonly followers: { readonly [format in Format]: Follower[] } = { candle: [], bar: [] };
 
   constructor(
     readonly name: SeriesName,
@@ -91,7 +106,7 @@ export class Series implements Flushable {
    * From here on the follower is told each change behind the one that it knows.
    * @returns false where it misses some that were handed over already
    */
-  join(follower: SeriesFollower): boolean {
+  join(follower: Follower): boolean {
     if (this.state === 'unknown' || follower.epoch !== this.epoch || follower.sent < this.handed) return false;
     const others = this.followers[follower.format];
     follower.at = others.length;
@@ -99,7 +114,7 @@ export class Series implements Flushable {
     return true;
   }
 
-  leave(follower: SeriesFollower): void {
+  leave(follower: Follower): void {
     if (follower.at < 0) return;
     const others = this.followers[follower.format];
     const last = others.pop()!;
@@ -216,7 +231,10 @@ export class Series implements Flushable {
 
   /** @returns whether that was all */
   private async readOn(): Promise<boolean> {
+    const asked = this.epoch;
     const { epoch, seq, changes, isWhole } = await this.reader.changes(this.head);
+    // Somebody who joins found another epoch meanwhile: this follows on what was before it.
+    if (this.epoch !== asked) return false;
     if (epoch !== this.epoch || seq < this.head || seq - this.head > BEHIND_MAX) {
       this.startOver(epoch, seq);
       return true;
