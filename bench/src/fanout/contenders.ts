@@ -21,6 +21,8 @@ export interface Contender {
   cpuS(): number;
   rssBytes(): number;
   collectGarbage(): void;
+  /** How many clients it has closed as too slow; 0 where it closes none. */
+  slowCloses(): Promise<number>;
   stop(): Promise<void>;
 }
 
@@ -50,12 +52,18 @@ export async function startContender(
     cpuS: () => cpuSecondsOf(pid),
     rssBytes: () => 1_024 * Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))![1]),
     collectGarbage: () => void process.kill(pid, 'SIGUSR2'),
+    slowCloses: async () => (name.startsWith('own') ? slowClosesOf(port) : 0),
     async stop() {
       await audience.stop();
       await stop();
       await market.close();
     },
   };
+}
+
+async function slowClosesOf(port: number): Promise<number> {
+  const metrics = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+  return Number(/^candlewire_gateway_slow_closes_total (\d+)/m.exec(metrics)?.[1]);
 }
 
 type Start = (market: Market, redisUrl: string) => Promise<Program>;

@@ -137,8 +137,13 @@ function tableOf(figures: ReadonlyMap<ContenderName, Figures>): BenchTable {
         ofStall(({ fullMs }) => fullMs / 1_000),
       ),
       once(
-        '… and is let go of after s',
+        '… it is closed, and all that waits for it dropped, after s',
         'at most 10 after that',
+        ofStall(({ closedMs }) => (closedMs === null ? 'never' : closedMs / 1_000)),
+      ),
+      once(
+        '… and cut off, where it has not heard of that, after s',
+        '',
         ofStall(({ goneMs }) => (goneMs === null ? 'never' : goneMs / 1_000)),
       ),
       once(

@@ -27,7 +27,10 @@ const HOT_LOT = 500;
 const STALL_MS_MIN = 6_000;
 const STALL_MESSAGES = (STALL_MS_MIN / 1_000) * QUIET_PER_S;
 const GONE_MS_MAX = 20_000;
+const READING_MS = 15_000;
 const GONE_POLL_MS = 50;
+/** Seldom, since the answer takes memory of its own. */
+const CLOSED_POLL_MS = 500;
 
 /** Opens all clients. @returns bytes that each takes while nothing is sent */
 export async function fill({ audience, collectGarbage, rssBytes }: Contender): Promise<number> {
@@ -117,7 +120,9 @@ export interface StallFigures {
   readonly grownBytes: number;
   /** Until its socket took no more. */
   readonly fullMs: number;
-  /** Until the gateway let go of it; null: it never did. */
+  /** Until the gateway closed it: from then on nothing is kept for it but a socket; null: it never did. */
+  readonly closedMs: number | null;
+  /** Until its socket was gone, too; null: it never was. */
   readonly goneMs: number | null;
   readonly messages: number;
   /** What the others saw while the client read, and while it did not. */
@@ -132,7 +137,8 @@ export async function stall(contender: Contender): Promise<StallFigures> {
   const hot = streamHot(market, HOT, HOT_PER_S, HOT_LOT);
   try {
     contender.collectGarbage();
-    const watchedReading = watch(contender, port, STALL_MS_MIN);
+    // As long as what it is compared with, since garbage comes and goes.
+    const watchedReading = watch(contender, port, contender.name === 'own' ? READING_MS : STALL_MS_MIN);
     const reading = await latency(contender, STALL_MESSAGES);
     const { peakBytes: usualBytes } = await watchedReading;
     contender.collectGarbage();
@@ -141,9 +147,9 @@ export async function stall(contender: Contender): Promise<StallFigures> {
     // Those that have no limit need not be watched for long.
     const watchedStalled = watch(contender, port, contender.name === 'own' ? GONE_MS_MAX : STALL_MS_MIN);
     const stalled = await latency(contender, STALL_MESSAGES);
-    const { peakBytes, fullMs, goneMs } = await watchedStalled;
+    const { peakBytes, fullMs, closedMs, goneMs } = await watchedStalled;
     const messages = hot.published() - publishedBefore;
-    return { grownBytes: peakBytes - usualBytes, fullMs, goneMs, messages, reading, stalled };
+    return { grownBytes: peakBytes - usualBytes, fullMs, closedMs, goneMs, messages, reading, stalled };
   } finally {
     await hot.stop();
     await audience.closeReader();
@@ -153,23 +159,32 @@ export async function stall(contender: Contender): Promise<StallFigures> {
 interface Watched {
   readonly peakBytes: number;
   readonly fullMs: number;
+  readonly closedMs: number | null;
   readonly goneMs: number | null;
 }
 
 /** Follows the gateway's memory for so long, or until it has let go of the client. */
-async function watch({ rssBytes, port }: Contender, clientPort: number, forMs: number): Promise<Watched> {
+async function watch(contender: Contender, clientPort: number, forMs: number): Promise<Watched> {
+  const { rssBytes, port, slowCloses } = contender;
+  const closes = await slowCloses();
   const begin = nowMs();
+  let askedAt = begin;
   let peakBytes = 0;
   let fullMs = 0;
+  let closedMs: number | null = null;
   let queued = '';
   for (;;) {
+    if (closedMs === null && nowMs() - askedAt > CLOSED_POLL_MS) {
+      askedAt = nowMs();
+      if ((await slowCloses()) > closes) closedMs = nowMs() - begin;
+    }
     peakBytes = Math.max(peakBytes, rssBytes());
     const sinceMs = nowMs() - begin;
     const held = queueHeld(port, clientPort);
-    if (held === null) return { peakBytes, fullMs, goneMs: sinceMs };
+    if (held === null) return { peakBytes, fullMs, closedMs, goneMs: sinceMs };
     if (held !== queued) fullMs = sinceMs;
     queued = held;
-    if (sinceMs > forMs) return { peakBytes, fullMs, goneMs: null };
+    if (sinceMs > forMs) return { peakBytes, fullMs, closedMs, goneMs: null };
     await pause(GONE_POLL_MS);
   }
 }

@@ -108,9 +108,9 @@ export function createGateway(deps: GatewayDeps): Gateway {
         name: 'gateway: unready',
         async run() {
           readiness.leave();
-          sockets.refuseNew();
-          // So that a balancer that asks /ready sends nobody back here. Where nobody is to be sent away, nobody waits.
+          // So that a balancer that asks /ready sends nobody here. Where nobody is to be sent away, nobody waits.
           if (sockets.size > 0) await pause(Math.min(NOTICE_MS, limits.drainMs));
+          sockets.refuseNew();
         },
       },
       { name: 'gateway: stop accepting', run: () => server.stopAccepting() },

@@ -10,6 +10,8 @@ export interface Flushable {
  * With a window, channels wait that long for more to come; answers to a client's own messages do not.
  */
 export class Flusher {
+  /** performance.now() of the present flush, which all that it writes share. */
+  now = performance.now();
   private readonly channels: Flushable[] = [];
   private readonly outboxes: Flushable[] = [];
   private relaying: NodeJS.Timeout | NodeJS.Immediate | null = null;
@@ -40,6 +42,7 @@ export class Flusher {
 
   private readonly write = (): void => {
     this.writing = null;
+    this.now = performance.now();
     flushAll(this.outboxes);
   };
 }

@@ -9,6 +9,7 @@ import type { LiveCounters } from './counters';
 import { Flusher } from './flusher';
 import { PriceChannel, PriceFollower } from './price-channel';
 import { createReader } from './reader';
+import { RecentBudget } from './recent';
 import { Series } from './series';
 import { SeriesFollower, type Start } from './series-follower';
 
@@ -56,6 +57,7 @@ export function createLive(deps: LiveDeps): Live {
   const { bus, channels, counters, logger, headsMs = HEADS_MS, lingerMs } = deps;
   const closing = new AbortController();
   const flusher = new Flusher(deps.flushMs);
+  const budget = new RecentBudget();
   const reader = createReader({ store: deps.store, counters, signal: closing.signal });
   const logFailure = boundedLog(logger, 'live delivery failed');
   const logMessage = boundedLog(logger, 'candle message refused');
@@ -70,7 +72,7 @@ export function createLive(deps: LiveDeps): Live {
   /** Compares what was heard with where the store stands, for messages that nothing followed. */
   async function compareHeads(onItsWayMs: number): Promise<void> {
     const followed = [...series.hearers()].filter((one) => one.isFollowed());
-    const heads = await Promise.all(followed.map(({ reader: own }) => own.head()));
+    const heads = await Promise.all(followed.map((one) => one.readHead()));
     if (onItsWayMs > 0) await pause(onItsWayMs, closing.signal);
     for (const [i, one] of followed.entries()) one.compare(heads[i]!.epoch, heads[i]!.seq);
   }
@@ -85,7 +87,9 @@ export function createLive(deps: LiveDeps): Live {
     while (!closing.signal.aborted) {
       // Replicas that were started together need not ask together.
       await pause(headsMs * (0.75 + Math.random() / 2), closing.signal);
-      if (!closing.signal.aborted) await compareHeads(ON_ITS_WAY_MS).catch(onFailure);
+      if (closing.signal.aborted) return;
+      for (const one of series.hearers()) one.tidy(performance.now());
+      await compareHeads(ON_ITS_WAY_MS).catch(onFailure);
     }
   }
   void watchHeads();
@@ -96,7 +100,7 @@ export function createLive(deps: LiveDeps): Live {
       const { symbol, interval } = name;
       const open = series.use(
         channels.candles(interval, symbol),
-        () => new Series(name, { reader: reader.of(name), flusher, counters, onRefused, onFailure }),
+        () => new Series(name, { reader: reader.of(name), flusher, counters, budget, onRefused, onFailure }),
       );
       return new SeriesFollower(open, client, format, start);
     },

@@ -5,6 +5,8 @@ import type { Flushable, Flusher } from './flusher';
 /** The most that one write takes, so that a slow reader's progress can be seen. */
 const WRITE_BYTES_MAX = 64 * 1024;
 
+const NOTHING = Buffer.alloc(0);
+
 /**
  * One buffer for all writes: a socket that takes everything at once, as nearly every one does, is done with it when the
  * write returns.
@@ -26,8 +28,6 @@ export class Outbox implements Flushable {
   private due = false;
   /** The socket has not passed on all that it was given. */
   private blocked = false;
-  /** Writes that the socket has not answered; it does so a little later even where it was done at once. */
-  private unanswered = 0;
   private closed = false;
   private readonly drains: (() => void)[] = [];
   /** When the socket last took something, or was given something while it had nothing; by performance.now(). */
@@ -62,6 +62,7 @@ export class Outbox implements Flushable {
     this.counters.messagesOut += messages;
     this.waiting.push(frames);
     this.waitingBytes += frames.length;
+    if (this.waitingBytes > this.counters.queueHighWaterBytes) this.counters.queueHighWaterBytes = this.waitingBytes;
     if (this.due || this.blocked) return;
     this.due = true;
     this.flusher.outbox(this);
@@ -72,17 +73,15 @@ export class Outbox implements Flushable {
     this.due = false;
     if (this.blocked || this.closed || this.waiting.length === 0) return;
     const { counters, socket } = this;
-    if (this.waitingBytes > counters.queueHighWaterBytes) counters.queueHighWaterBytes = this.waitingBytes;
-    this.writtenAt = this.progressAt = performance.now();
+    this.writtenAt = this.progressAt = this.flusher.now;
     do {
       const bytes = this.take();
       counters.writes++;
       counters.bytesOut += bytes.length;
-      this.unanswered++;
-      socket.write(bytes, this.wrote);
+      socket.write(bytes);
       this.blocked = socket.writableLength > 0;
     } while (this.waiting.length > 0 && !this.blocked);
-    if (this.blocked) this.keepScratch();
+    if (this.blocked) this.waitForSocket();
     else this.drained();
   }
 
@@ -118,7 +117,7 @@ export class Outbox implements Flushable {
     const first = waiting[0]!;
     if (waiting.length === 1 && first.length <= WRITE_BYTES_MAX) {
       this.isPartial = false;
-      waiting.length = 0;
+      waiting.pop();
       this.waitingBytes = 0;
       return first;
     }
@@ -142,19 +141,17 @@ export class Outbox implements Flushable {
     return scratch.subarray(0, length);
   }
 
-  /** A socket that did not take everything goes on reading from the buffer: it keeps it. */
-  private keepScratch(): void {
+  private waitForSocket(): void {
+    // It goes on reading from the buffer: it keeps it.
     scratch = Buffer.allocUnsafeSlow(WRITE_BYTES_MAX);
+    // Called when what was written before is on its way. Asked for only now, since nearly every write is at once.
+    this.socket.write(NOTHING, () => {
+      this.blocked = false;
+      this.progressAt = this.flusher.now = performance.now();
+      this.flush();
+      if (!this.blocked) this.drained();
+    });
   }
-
-  private readonly wrote = (): void => {
-    this.unanswered--;
-    if (!this.blocked || this.unanswered > 0) return;
-    this.blocked = false;
-    this.progressAt = performance.now();
-    this.flush();
-    if (!this.blocked) this.drained();
-  };
 
   private drained(): void {
     this.askedBytes = 0;

@@ -110,7 +110,7 @@ export class SeriesFollower implements Follower, Task {
   }
 
   private async tellSnapshot(due: 'snapshot' | 'reset'): Promise<void> {
-    const page = await this.series.reader.snapshot(this.rows);
+    const page = await this.series.snapshot(this.rows);
     await this.client.work.pace(() => {
       if (this.isStale(due)) return this.wait();
       const { epoch, seq } = page;
@@ -127,7 +127,7 @@ export class SeriesFollower implements Follower, Task {
 
   private async tellChanges(): Promise<void> {
     const after = this.sent;
-    const page = await this.series.reader.changes(after);
+    const page = await this.series.changes(this.epoch, after);
     await this.client.work.pace(() => {
       // It may have been told a snapshot meanwhile, and be due for what changed after that.
       if (this.isStale('changes') || this.sent !== after) return this.wait();
@@ -148,7 +148,12 @@ export class SeriesFollower implements Follower, Task {
 
   private async findStart(due: 'since' | 'first' | 'present'): Promise<void> {
     if (due === 'since' && this.series.isAt(this.epoch, this.sent)) return this.arrive(this.epoch, this.sent);
-    const { epoch, seq } = await this.series.reader.head();
+    // What changed has to be read in any case: in a storm of clients that come back, no read more than that.
+    if (due === 'since' && this.series.isBeyond(this.epoch, this.sent)) {
+      this.due = 'changes';
+      return this.wait();
+    }
+    const { epoch, seq } = await this.series.readHead();
     if (this.isStale(due)) return this.wait();
     if (due === 'present') return this.arrive(epoch, seq);
     this.series.learn(epoch, seq);

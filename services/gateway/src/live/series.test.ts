@@ -6,6 +6,7 @@ import { LiveCounters } from './counters';
 import { Flusher } from './flusher';
 import { payloadOf } from './frame';
 import type { Changes, SeriesReader, Snapshot } from './reader';
+import { RecentBudget } from './recent';
 import { Series } from './series';
 import { SeriesFollower, type Start } from './series-follower';
 
@@ -66,6 +67,7 @@ beforeEach(() => {
     reader: stored,
     flusher: new Flusher(0),
     counters,
+    budget: new RecentBudget(),
     onRefused: (text) => refused.push(text),
     onFailure: (err) => failures.push(err),
   });
@@ -237,6 +239,25 @@ test('who is where the series is joins without reading the store', async () => {
   expect([one.seqs(), stored.reads - before]).toEqual([[3], 0]);
 });
 
+test('who is behind where the series is known to be joins with one read, and others like it with none', async () => {
+  follow(told());
+  await turns();
+  publish(1, 2, 3);
+  await turns();
+  series.tidy(Number.POSITIVE_INFINITY);
+  const before = stored.reads;
+  const one = told();
+  follow(one, { from: 'since', epoch: 'e', seq: 1, rows: 5 });
+  await turns();
+  publish(4);
+  await turns();
+  expect([one.seqs(), stored.reads - before]).toEqual([[2, 3, 4], 1]);
+  const another = told();
+  follow(another, { from: 'since', epoch: 'e', seq: 2, rows: 5 });
+  await turns();
+  expect([another.seqs(), stored.reads - before]).toEqual([[3, 4], 1]);
+});
+
 test('after a loss that nobody followed through, nobody joins on what is remembered', async () => {
   const first = told();
   const following = follow(first);
@@ -273,6 +294,7 @@ test('who reads too slowly is told what it missed once it reads on, and how much
   const slow = told();
   follow(slow);
   await turns();
+  series.tidy(Number.POSITIVE_INFINITY);
   publish(1);
   await turns();
   const changes = stored.changes.bind(stored);
@@ -318,6 +340,7 @@ test('what was read for a client that was given a snapshot meanwhile is not told
   await turns();
   publish(1, 2, 3);
   await turns();
+  series.tidy(Number.POSITIVE_INFINITY);
   const changes = stored.changes.bind(stored);
   let answer = (): void => {};
   stored.changes = async (after) => {

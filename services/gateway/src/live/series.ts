@@ -3,7 +3,8 @@ import { Change, type Format, type SeriesName } from './change';
 import type { LiveClient } from './client';
 import type { LiveCounters } from './counters';
 import type { Flushable, Flusher } from './flusher';
-import type { SeriesReader } from './reader';
+import type { Changes, Head, SeriesReader, Snapshot } from './reader';
+import { Recent, type RecentBudget } from './recent';
 
 /** Messages kept while the store is read; what comes beyond them is read again. */
 const HELD_MAX = 1_000;
@@ -31,6 +32,7 @@ export interface SeriesDeps {
   readonly reader: SeriesReader;
   readonly flusher: Flusher;
   readonly counters: LiveCounters;
+  readonly budget: RecentBudget;
   /** Hears of a message on the bus that is none. */
   readonly onRefused: (text: string) => void;
   /** For what fails and is nobody's mistake. */
@@ -58,15 +60,46 @@ export class Series implements Flushable {
   /** While healing: messages that may follow on what is being read, and whether others were heard since that began. */
   private held: Change[] = [];
   private again = false;
+  private readonly recent: Recent;
   private readonly followers: { readonly [format in Format]: Follower[] } = { candle: [], bar: [] };
 
   constructor(
     readonly name: SeriesName,
     private readonly deps: SeriesDeps,
-  ) {}
+  ) {
+    this.recent = new Recent(deps.budget);
+  }
 
-  get reader(): SeriesReader {
-    return this.deps.reader;
+  /** What the store says, or what it said a moment ago where that leads on to what is known since. */
+  async snapshot(rows: number): Promise<Snapshot> {
+    const known = this.state === 'live' ? this.recent.recallSnapshot(rows) : null;
+    if (known !== null) return known;
+    const page = await this.deps.reader.snapshot(rows);
+    this.learn(page.epoch, page.seq);
+    if (this.isKept(page.epoch)) this.recent.keepSnapshot(rows, page, this.head);
+    return page;
+  }
+
+  /** Likewise, what changed behind `after`. */
+  async changes(epoch: string, after: number): Promise<Changes> {
+    const known = this.isKept(epoch) ? this.recent.recall(after) : null;
+    if (known !== null) {
+      this.deps.counters.storeReadsShared++;
+      return { epoch, ...known, isWhole: true };
+    }
+    const page = await this.deps.reader.changes(after);
+    if (this.isKept(page.epoch)) this.recent.keep(after, page, this.head);
+    return page;
+  }
+
+  /** Where the series stands, as the store says. */
+  readHead(): Promise<Head> {
+    return this.deps.reader.head();
+  }
+
+  /** Lets go of what was kept for others. */
+  tidy(now: number): void {
+    this.recent.expire(now);
   }
 
   get counters(): LiveCounters {
@@ -81,7 +114,7 @@ export class Series implements Flushable {
     else this.hearOther(seq, bytes);
   }
 
-  /** Where the series stands, as the store says. */
+  /** The store says where the series stands. */
   learn(epoch: string, seq: number): void {
     if (this.state === 'unknown') this.begin(epoch, seq);
     else if (epoch !== this.epoch) this.startOver(epoch, seq);
@@ -92,8 +125,14 @@ export class Series implements Flushable {
     return this.state === 'live' && this.epoch === epoch && this.head === seq;
   }
 
+  /** Whether the series is known to stand further on, no further than a client can be told change by change. */
+  isBeyond(epoch: string, seq: number): boolean {
+    return this.state === 'live' && this.epoch === epoch && seq < this.head && this.head - seq <= BEHIND_MAX;
+  }
+
   /** Messages may have been lost. Where nobody would be told, it is unknown again where the series stands. */
   lost(): void {
+    this.recent.clear();
     if (this.state === 'live' && !this.isFollowed()) this.state = 'unknown';
   }
 
@@ -164,17 +203,23 @@ export class Series implements Flushable {
 
   private take(seq: number, bytes: Buffer): void {
     if (this.isFollowed()) this.queue(Change.ofMessage(this.name, seq, bytes));
+    else this.recent.clear();
     this.advance(seq);
   }
 
   private queue(change: Change): void {
     if (this.batch.length === 0) this.deps.flusher.channel(this);
     this.batch.push(change);
+    this.recent.push(change);
   }
 
   private advance(seq: number): void {
     this.head = seq;
     if (this.batch.length === 0) this.handed = seq;
+  }
+
+  private isKept(epoch: string): boolean {
+    return this.state === 'live' && this.epoch === epoch;
   }
 
   /** Somebody follows, or may still join before what was gathered is handed over. */
@@ -203,6 +248,7 @@ export class Series implements Flushable {
     const { symbol, interval } = this.name;
     this.epoch = epoch;
     this.head = this.handed = seq;
+    this.recent.clear();
     this.prefix = Buffer.from(candleMessagePrefix(symbol, interval, epoch));
   }
 
@@ -232,7 +278,7 @@ export class Series implements Flushable {
   /** @returns whether that was all */
   private async readOn(): Promise<boolean> {
     const asked = this.epoch;
-    const { epoch, seq, changes, isWhole } = await this.reader.changes(this.head);
+    const { epoch, seq, changes, isWhole } = await this.deps.reader.changes(this.head);
     // Somebody who joins found another epoch meanwhile: this follows on what was before it.
     if (this.epoch !== asked) return false;
     if (epoch !== this.epoch || seq < this.head || seq - this.head > BEHIND_MAX) {
@@ -240,6 +286,7 @@ export class Series implements Flushable {
       return true;
     }
     if (this.isFollowed()) for (const change of changes) this.queue(change);
+    else this.recent.clear();
     this.advance(isWhole ? seq : changes.at(-1)!.seq);
     return isWhole;
   }
@@ -255,6 +302,7 @@ export class Series implements Flushable {
         return;
       }
       if (this.isFollowed()) this.queue(change);
+      else this.recent.clear();
       this.advance(change.seq);
     }
   }
