@@ -11,7 +11,8 @@ module.exports = {
     ],
   },
   moduleNameMapper: {
-    '^@candlewire/(contracts|candles|runtime|bus|store|embedded|testkit|client)$': '<rootDir>/packages/$1/src/index.ts',
+    '^@candlewire/(contracts|alpaca|candles|runtime|bus|store|embedded|testkit|client)$':
+      '<rootDir>/packages/$1/src/index.ts',
     '^@candlewire/(ingestor|aggregator|gateway|standalone)$': '<rootDir>/services/$1/src/index.ts',
   },
   globalSetup: '<rootDir>/tests/setup/global-setup.cjs',

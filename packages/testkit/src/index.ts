@@ -1,4 +1,5 @@
 export { freePort } from '@candlewire/embedded';
+export * from './alpaca';
 export * from './bars';
 export * from './servers';
 export * from './service';
