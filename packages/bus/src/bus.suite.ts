@@ -6,6 +6,7 @@ import { BusClosed } from './errors';
 import { describeJournal } from './journal.suite';
 import { describeJournalLoss } from './journal-loss.suite';
 import { describeJournalTrimming } from './journal-trimming.suite';
+import { describeLeader } from './leader.suite';
 
 /** A bus implementation with a room of its own, made anew for each suite. */
 export interface BusUnderTest {
@@ -187,6 +188,7 @@ export function describeBus(name: string, factory: () => Promise<BusUnderTest>, 
     describeJournal(journals);
     describeJournalLoss(journals, canBeEmptied);
     describeJournalTrimming(journals);
+    describeLeader(factory, canBeEmptied);
     describeDemand(() => ({ one, two }), factory);
 
     describe('an end', () => {
@@ -203,6 +205,7 @@ export function describeBus(name: string, factory: () => Promise<BusUnderTest>, 
         await expect(bus.subscribe(channel, () => {})).rejects.toThrow(BusClosed);
         await expect(bus.journal.open(1)).rejects.toThrow(BusClosed);
         await expect(bus.demand.wanted()).rejects.toThrow(BusClosed);
+        await expect(bus.leader.acquire('one', 1)).rejects.toThrow(BusClosed);
         await expect(off()).resolves.toBeUndefined();
         expect(await bus.ping(50)).toBe(false);
       });

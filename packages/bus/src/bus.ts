@@ -5,7 +5,7 @@ export interface Message {
 }
 
 /**
- * Publish and subscribe, last values, the journal and demand: all that the services say to each other.
+ * Publish and subscribe, last values, the journal, its leader and demand: all that the services say to each other.
  *
  * Calls reject with {@link BusUnavailable} (`retryable`) while the bus is away, after waiting a moment for it, and with
  * {@link BusClosed} once it was closed by this process; what Redis itself refuses for good is thrown as it stands. A call
@@ -16,6 +16,7 @@ export interface Bus {
   /** What carries it, for banners and health. */
   readonly kind: 'redis' | 'in-process';
   readonly journal: Journal;
+  readonly leader: Leader;
   readonly demand: Demand;
   /**
    * Publishes in order, in one round trip; calls of one bus keep their order too. Resolves when the bus has taken all of
@@ -93,14 +94,18 @@ export interface Journal {
   /**
    * Appends entries, each to its partition and in order, and publishes `alongside`, in one round trip.
    *
+   * `token` is that of the {@link Leader}: an entry is taken only if it still leads at that very moment, and messages are
+   * published on the same condition. null: whoever feeds a journal that nobody leads, as tests and benches do.
+   *
    * Where a journal is not the one that the appender knows (its id differs, or it is shorter than `known.last`, which
    * means that the bus lost acknowledged entries: it then gets a new id), nothing is appended to it and the result's head
    * has an id other than `known.id`. Bars are published all the same. An id of '' knows no journal.
    *
    * Whoever appends again after a rejection may append twice, for an entry whose connection broke before the answer may
    * have been taken. That does no harm: bars that come again with the same rev change nothing.
+   * @throws NotLeader where the token leads no more; entries of the call that came before its end were taken
    */
-  append(appends: readonly Append[], alongside?: readonly Message[]): Promise<Appended[]>;
+  append(token: string | null, appends: readonly Append[], alongside?: readonly Message[]): Promise<Appended[]>;
   /**
    * Entries after `after`, at most `entriesMax`. `after.id` other than the journal's: entries from the oldest that is
    * left, and the result's head says which journal it is. A journal that is shorter than `after.last`, or whose next
@@ -116,6 +121,32 @@ export interface Journal {
   waiting(partitions: number): Promise<number[]>;
   /** Calls `listener` when something was appended to the partition. May be lost with the connection: look from time to time as well. */
   onAppend(partition: number, listener: () => void): Promise<() => Promise<void>>;
+}
+
+/**
+ * Who alone may append, as a lease by the bus's own clock, with a token that the journal checks: a process that was
+ * paused while its lease ran out finds nothing that it sends taken, whatever it believes. Tokens never come again, not
+ * even from a bus that was emptied meanwhile. One lease for all partitions.
+ */
+export interface Leader {
+  /**
+   * Takes the lead for `leaseMs` from now, if nobody has it. An `owner` that has it already takes it over from itself:
+   * the answer to its last call may have been lost. Its earlier token leads no more.
+   * @param owner a name that no other process has; stands in the token, for people
+   * @returns the token, or null where another one leads
+   * @throws RangeError where `leaseMs` is below 1 or not finite
+   */
+  acquire(owner: string, leaseMs: number): Promise<string | null>;
+  /**
+   * Makes the lease end `leaseMs` from now.
+   * @returns false where the token leads no more: its lease ran out, or the bus was emptied
+   * @throws RangeError as {@link acquire}
+   */
+  renew(token: string, leaseMs: number): Promise<boolean>;
+  /** Ends the token's lease at once, and tells those who wait. Without effect where it leads no more. */
+  release(token: string): Promise<void>;
+  /** Calls `listener` when the lead was released; of one that runs out nobody tells. May be lost with the connection: try from time to time as well. */
+  onRelease(listener: () => void): Promise<() => Promise<void>>;
 }
 
 /**

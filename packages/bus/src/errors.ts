@@ -22,3 +22,14 @@ export class BusClosed extends Error {
     this.name = 'BusClosed';
   }
 }
+
+/** An append came from somebody who does not lead any more. Nothing helps but to lead again, with another token. */
+export class NotLeader extends Error {
+  readonly code = 'not_leader';
+  readonly retryable = false;
+
+  constructor() {
+    super('another one leads, or nobody');
+    this.name = 'NotLeader';
+  }
+}

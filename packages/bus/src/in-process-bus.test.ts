@@ -56,7 +56,7 @@ describe('a bus within the process, seen from within', () => {
   test.each<[string, () => Promise<unknown>]>([
     ['publish', () => one.publish([hello])],
     ['keep', () => one.keep(hello)],
-    ['append', () => one.journal.append([], [hello])],
+    ['append', () => one.journal.append(null, [], [hello])],
   ])('a listener is called after %s has returned and before it has resolved', async (_, act) => {
     const seen: string[] = [];
     await one.subscribe(hello.channel, () => seen.push('called'));
@@ -103,7 +103,10 @@ describe('a bus within the process, seen from within', () => {
     let woken = 0;
     const [known] = await one.journal.open(1);
     await two.journal.onAppend(0, () => woken++);
-    await one.journal.append(Array.from({ length: 100 }, () => ({ partition: 0, known: known!, text: '', bars: 1 })));
+    await one.journal.append(
+      null,
+      Array.from({ length: 100 }, () => ({ partition: 0, known: known!, text: '', bars: 1 })),
+    );
     expect(woken).toBe(1);
   });
 

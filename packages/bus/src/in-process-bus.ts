@@ -1,8 +1,9 @@
 import type { Logger } from '@candlewire/runtime';
-import type { Bus, Demand, Journal, Message } from './bus';
+import type { Bus, Demand, Journal, Leader, Message } from './bus';
 import { InProcessConnection, Post } from './in-process-connection';
 import { InProcessDemand, Leases } from './in-process-demand';
 import { InProcessJournal, type JournalLog } from './in-process-journal';
+import { InProcessLeader, Lead } from './in-process-leader';
 
 /** What the buses of one process have in common. */
 export interface InProcessHub {
@@ -17,7 +18,14 @@ export interface InProcessHub {
  * What differs from Redis: a message has reached its listeners when its publication resolves; `onReconnect` never calls.
  */
 export function createInProcessBus({ logger }: { readonly logger: Logger }): InProcessHub {
-  const hub: Hub = { logger, post: new Post(logger), kept: new Map(), logs: new Map(), leases: new Leases() };
+  const hub: Hub = {
+    logger,
+    post: new Post(logger),
+    kept: new Map(),
+    logs: new Map(),
+    lead: new Lead(),
+    leases: new Leases(),
+  };
   return { connect: () => new InProcessBus(hub) };
 }
 
@@ -27,18 +35,21 @@ interface Hub {
   /** Last values by channel; one each. */
   readonly kept: Map<string, string>;
   readonly logs: Map<number, JournalLog>;
+  readonly lead: Lead;
   readonly leases: Leases;
 }
 
 class InProcessBus implements Bus {
   readonly kind = 'in-process';
   readonly journal: Journal;
+  readonly leader: Leader;
   readonly demand: Demand;
   private readonly connection: InProcessConnection;
 
   constructor(private readonly hub: Hub) {
     this.connection = new InProcessConnection(hub.post);
-    this.journal = new InProcessJournal(hub.logs, this.connection);
+    this.journal = new InProcessJournal(hub.logs, hub.lead, this.connection);
+    this.leader = new InProcessLeader(hub.lead, this.connection);
     this.demand = new InProcessDemand(hub.leases, this.connection, hub.logger);
   }
 

@@ -1,7 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { channelsOf } from '@candlewire/contracts';
 import type { Append, Appended, Journal, JournalHead, Message, ReadEntry, ReadResult } from './bus';
+import { NotLeader } from './errors';
 import type { InProcessConnection } from './in-process-connection';
+import type { Lead } from './in-process-leader';
 import { KEEP_BARS, KEEP_ENTRIES, TRIM_EVERY } from './limits';
 
 const channels = channelsOf();
@@ -76,6 +78,7 @@ export class JournalLog {
 export class InProcessJournal implements Journal {
   constructor(
     private readonly logs: Map<number, JournalLog>,
+    private readonly lead: Lead,
     private readonly connection: InProcessConnection,
   ) {}
 
@@ -83,8 +86,13 @@ export class InProcessJournal implements Journal {
     return this.connection.run(() => Array.from({ length: partitions }, (_, partition) => this.log(partition).head));
   }
 
-  async append(appends: readonly Append[], alongside: readonly Message[] = []): Promise<Appended[]> {
+  async append(
+    token: string | null,
+    appends: readonly Append[],
+    alongside: readonly Message[] = [],
+  ): Promise<Appended[]> {
     const { appended, sent } = await this.connection.run(() => {
+      if (token !== null && !this.lead.isHeldBy(token)) throw new NotLeader();
       const grown = new Set<number>();
       const appended = appends.map((append) => {
         const log = this.log(append.partition);

@@ -46,6 +46,7 @@ export function describeJournalLoss(room: () => JournalRoom, canBeEmptied: boole
       const opened = await p.open();
       for (let i = 0; i < 3; i++) {
         await p.journal.append(
+          null,
           Array.from({ length: 1_000 }, (_, k) => ({
             partition: p.number,
             known: opened,

@@ -2,7 +2,7 @@ import type { Result } from 'ioredis';
 import { KEEP_BARS, KEEP_ENTRIES, TRIM_EVERY } from './limits';
 
 /*
- * KEYS: the stream and the head. The head is a hash:
+ * KEYS: the stream and the head, and where something is appended the leader's lease. The head is a hash:
  *   id          identity
  *   last        number of the last entry, 0 before the first
  *   bars        bars ever appended
@@ -70,6 +70,11 @@ local fresh = ARGV[1]
 local at = load()
 if not at.id then at = renew(fresh) end
 return { at.id, at.last }
+`;
+
+/** Answers nothing, and does nothing, where the token leads no more. Nobody can take the lead while a script runs. */
+const fenced = (lease: string, token: string) => `
+if ${token} ~= '' and redis.call('HGET', ${lease}, 'token') ~= ${token} then return false end
 `;
 
 const APPEND = `
@@ -155,12 +160,23 @@ end
 return 1
 `;
 
-/** Commands that work on one journal; their keys are its stream and its head. */
+/** Publishes what it may, and answers with the first failure. */
+const PUBLISH = `
+local failure = nil
+for i = 2, #ARGV, 2 do
+  local published = redis.pcall('PUBLISH', ARGV[i], ARGV[i + 1])
+  if type(published) == 'table' and published.err then failure = failure or published end
+end
+return failure or 1
+`;
+
+/** Commands that work on one journal, whose keys are its stream and its head; what is fenced has the lease as its last key. */
 export const JOURNAL_SCRIPTS = {
-  journalOpen: COMMON + OPEN,
-  journalAppend: COMMON + APPEND,
-  journalRead: COMMON + READ,
-  journalConsumed: COMMON + CONSUMED,
+  journalOpen: { numberOfKeys: 2, lua: COMMON + OPEN },
+  journalAppend: { numberOfKeys: 3, lua: fenced('KEYS[3]', 'ARGV[6]') + COMMON + APPEND },
+  journalRead: { numberOfKeys: 2, lua: COMMON + READ },
+  journalConsumed: { numberOfKeys: 2, lua: COMMON + CONSUMED },
+  journalPublish: { numberOfKeys: 1, lua: fenced('KEYS[1]', 'ARGV[1]') + PUBLISH },
 } as const;
 
 type Head = [id: string, last: number];
@@ -171,12 +187,15 @@ declare module 'ioredis' {
     journalAppend(
       stream: string,
       head: string,
+      lease: string,
       knownId: string,
       knownLast: number,
       bars: number,
       freshId: string,
       text: string,
-    ): Result<[...Head, waiting: number], Context>;
+      token: string,
+    ): Result<[...Head, waiting: number] | null, Context>;
+    journalPublish(lease: string, token: string, ...channelsAndTexts: string[]): Result<number | null, Context>;
     journalRead(
       stream: string,
       head: string,

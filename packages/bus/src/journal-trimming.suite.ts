@@ -14,7 +14,7 @@ export function describeJournalTrimming(room: () => JournalRoom): void {
   async function fill(count: number, bars = 1): Promise<JournalHead> {
     const known = await p.open();
     const appends = Array.from({ length: count }, (_, i) => ({ partition: p.number, known, text: `${i + 1}`, bars }));
-    return (await p.journal.append(appends)).at(-1)!.head;
+    return (await p.journal.append(null, appends)).at(-1)!.head;
   }
 
   const consume = (id: string, number: number, bars: number) =>

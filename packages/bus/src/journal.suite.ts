@@ -22,7 +22,7 @@ export function describeJournal(room: () => JournalRoom): void {
 
     test('entries are numbered from 1, count their bars, and come back as they were', async () => {
       const opened = await p.open();
-      const result = await p.journal.append([
+      const result = await p.journal.append(null, [
         { partition: p.number, known: opened, text: '{"a":"é😀"}', bars: 3 },
         { partition: p.number, known: opened, text: '', bars: 0 },
         { partition: p.number, known: opened, text: 'c', bars: 2 },
@@ -51,7 +51,7 @@ export function describeJournal(room: () => JournalRoom): void {
         text: `${i}`,
         bars: 1,
       }));
-      const result = await p.journal.append(appends);
+      const result = await p.journal.append(null, appends);
       expect(result.map(({ head }) => head)).toEqual([
         { id: heads[2]!.id, last: 1 },
         { id: heads[0]!.id, last: 1 },
@@ -61,7 +61,7 @@ export function describeJournal(room: () => JournalRoom): void {
     });
 
     test('nothing to append and nothing to publish is no error', async () => {
-      expect(await p.journal.append([])).toEqual([]);
+      expect(await p.journal.append(null, [])).toEqual([]);
     });
 
     test('reading goes on behind what was read, in portions, and ends with nothing', async () => {
@@ -128,6 +128,7 @@ export function describeJournal(room: () => JournalRoom): void {
       const channel = `beside-${p.number}`;
       await room().two.subscribe(channel, (text) => got.push(text));
       const [good, bad] = await p.journal.append(
+        null,
         [
           { partition: p.number, known: opened, text: 'taken', bars: 1 },
           { partition: p.number, known: { id: 'another', last: 0 }, text: 'never', bars: 1 },
@@ -173,7 +174,7 @@ export function describeJournal(room: () => JournalRoom): void {
           text: `${i}`,
           bars: 1,
         }));
-        await p.journal.append(known);
+        await p.journal.append(null, known);
         const third = { number: 3, barsTotal: 3, text: 'c' };
         await p.journal.consumed(p.number, head.id, third);
         const { entries } = await p.journal.read(p.number, { id: head.id, last: 3 }, 10_000);

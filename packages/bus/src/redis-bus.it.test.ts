@@ -172,7 +172,7 @@ describeWithRedis('a bus on Redis, seen from Redis', () => {
       bars: 5,
     }));
     const messages = Array.from({ length: 20_000 }, (_, i) => ({ channel, text: `${i}` }));
-    const appended = await bus.journal.append(appends, messages);
+    const appended = await bus.journal.append(null, appends, messages);
     expect(appended.at(-1)).toEqual({ head: { id: known!.id, last: 1_000 }, waiting: 5_000 });
     await waitFor(() => got === messages.length, { what: 'all messages' });
     await bus.close();

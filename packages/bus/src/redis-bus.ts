@@ -1,9 +1,10 @@
 import { channelsOf } from '@candlewire/contracts';
 import type { Logger } from '@candlewire/runtime';
-import type { Bus, Demand, Journal, Message } from './bus';
+import type { Bus, Demand, Journal, Leader, Message } from './bus';
 import { answersOf, Commands, Outages } from './redis-connection';
 import { RedisDemand } from './redis-demand';
 import { RedisJournal } from './redis-journal';
+import { RedisLeader } from './redis-leader';
 import { Subscriptions } from './subscriptions';
 
 const PING_MS = 1_000;
@@ -33,6 +34,7 @@ export function connectBus(options: BusOptions): Bus {
 class RedisBus implements Bus {
   readonly kind = 'redis';
   readonly journal: Journal;
+  readonly leader: Leader;
   readonly demand: Demand;
   private readonly outages: Outages;
   private readonly commands: Commands;
@@ -46,6 +48,7 @@ class RedisBus implements Bus {
     const channels = channelsOf(prefix);
     const subscribe = this.subscribe.bind(this);
     this.journal = new RedisJournal(this.commands, channels, subscribe, logger);
+    this.leader = new RedisLeader(this.commands, channels, subscribe);
     this.demand = new RedisDemand(this.commands, channels, subscribe, logger);
     const abort = () => void this.close();
     if (signal?.aborted) abort();

@@ -36,13 +36,14 @@ describeWithRedis('the journal on Redis, damaged or looked at by hand', () => {
   async function fill(count: number, bars = 1): Promise<JournalHead> {
     const known = (await journal.open(partition + 1))[partition]!;
     const appended = await journal.append(
+      null,
       Array.from({ length: count }, (_, i) => ({ partition, known, text: `${known.last + i + 1}`, bars })),
     );
     return appended.at(-1)!.head;
   }
 
   async function append(known: JournalHead, text: string): Promise<JournalHead> {
-    const [appended] = await journal.append([{ partition, known, text, bars: 1 }]);
+    const [appended] = await journal.append(null, [{ partition, known, text, bars: 1 }]);
     return appended!.head;
   }
 

@@ -2,8 +2,12 @@ import { randomUUID } from 'node:crypto';
 import type { Channels } from '@candlewire/contracts';
 import { boundedLog, type Fields, type Logger } from '@candlewire/runtime';
 import type { Append, Appended, Bus, Journal, JournalHead, Message, ReadEntry, ReadResult } from './bus';
+import { NotLeader } from './errors';
 import { JOURNAL_SCRIPTS } from './journal-scripts';
 import { answersOf, type Commands } from './redis-connection';
+
+/** Messages in one script: Redis does nothing else while it runs. */
+const MESSAGES_AT_ONCE = 500;
 
 /** The journal on Redis: per partition a stream and a hash, changed by scripts alone. */
 export class RedisJournal implements Journal {
@@ -16,7 +20,7 @@ export class RedisJournal implements Journal {
     logger: Logger,
   ) {
     this.unpublished = boundedLog(logger, 'publishing beside an append failed');
-    for (const [name, lua] of Object.entries(JOURNAL_SCRIPTS)) commands.define(name, { lua, numberOfKeys: 2 });
+    for (const [name, script] of Object.entries(JOURNAL_SCRIPTS)) commands.define(name, script);
   }
 
   async open(partitions: number): Promise<JournalHead[]> {
@@ -26,21 +30,36 @@ export class RedisJournal implements Journal {
     return (heads as [string, number][]).map(([id, last]) => ({ id, last }));
   }
 
-  append(appends: readonly Append[], alongside: readonly Message[] = []): Promise<Appended[]> {
-    return this.commands.run(async (redis) => {
+  async append(
+    token: string | null,
+    appends: readonly Append[],
+    alongside: readonly Message[] = [],
+  ): Promise<Appended[]> {
+    const { leader } = this.channels;
+    const fence = token ?? '';
+    const { appended, publishing } = await this.commands.run(async (redis) => {
       const pipeline = redis.pipeline();
       for (const { partition, known, bars, text } of appends) {
-        pipeline.journalAppend(...this.keys(partition), known.id, known.last, bars, randomUUID(), text);
+        pipeline.journalAppend(...this.keys(partition), leader, known.id, known.last, bars, randomUUID(), text, fence);
       }
-      for (const { channel, text } of alongside) pipeline.publish(channel, text);
+      for (let at = 0; at < alongside.length; at += MESSAGES_AT_ONCE) {
+        const some = alongside.slice(at, at + MESSAGES_AT_ONCE);
+        pipeline.journalPublish(leader, fence, ...some.flatMap(({ channel, text }) => [channel, text]));
+      }
       const replies = (await pipeline.exec()) ?? [];
-      const appended = answersOf(replies.slice(0, appends.length)) as [string, number, number][];
+      const appended = answersOf(replies.slice(0, appends.length)) as ([string, number, number] | null)[];
       // Entries that were taken must not be appended again for messages that nobody is promised.
-      const err = replies.slice(appends.length).find(([failure]) => failure)?.[0];
+      const publishing = replies.slice(appends.length);
+      const err = publishing.find(([failure]) => failure)?.[0];
       if (err && appends.length === 0) throw err;
       if (err) this.unpublished({ err, messages: alongside.length });
-      return appended.map(([id, last, waiting]) => ({ head: { id, last }, waiting }));
+      return { appended, publishing };
     });
+    const taken = appended.filter((one) => one !== null);
+    const isFenced =
+      taken.length < appends.length || (appends.length === 0 && publishing.some(([, one]) => one === null));
+    if (isFenced) throw new NotLeader();
+    return taken.map(([id, last, waiting]) => ({ head: { id, last }, waiting }));
   }
 
   async read(partition: number, after: JournalHead, entriesMax: number): Promise<ReadResult> {

@@ -139,7 +139,7 @@ describeWithRedis('a bus whose Redis goes and comes', () => {
     await connected();
     const [opened] = await bus.journal.open(1);
     const entry = (last: number) => ({ partition: 0, known: { id: opened!.id, last }, text: `${last + 1}`, bars: 1 });
-    await bus.journal.append([entry(0), entry(1)]);
+    await bus.journal.append(null, [entry(0), entry(1)]);
     await bus.keep(hello);
     await waitFor(() => got.length > 0);
     const back = nextReconnect();
@@ -152,7 +152,7 @@ describeWithRedis('a bus whose Redis goes and comes', () => {
     await waitFor(() => got.length > 1, { what: 'a message after the reconnect' });
     expect(got).toEqual(['hello', 'again']);
     expect(await bus.kept(hello.channel)).toBe('hello');
-    const [appended] = await bus.journal.append([entry(2)]);
+    const [appended] = await bus.journal.append(null, [entry(2)]);
     expect(appended).toEqual({ head: { id: opened!.id, last: 3 }, waiting: 3 });
     const { head, entries } = await bus.journal.read(0, { id: opened!.id, last: 2 }, 10);
     expect([head.id, entries.map(({ text }) => text)]).toEqual([opened!.id, ['3']]);
@@ -163,6 +163,7 @@ describeWithRedis('a bus whose Redis goes and comes', () => {
     await redis.start();
     const heads = await bus.journal.open(2);
     const appended = await bus.journal.append(
+      null,
       heads.map((known, partition) => ({ partition, known, text: 'x', bars: 1 })),
     );
     await connected();
@@ -173,7 +174,9 @@ describeWithRedis('a bus whose Redis goes and comes', () => {
     await redis.start();
     await back;
     await waitFor(() => bus.ping());
-    const [first] = await bus.journal.append([{ partition: 0, known: appended[0]!.head, text: 'never', bars: 1 }]);
+    const [first] = await bus.journal.append(null, [
+      { partition: 0, known: appended[0]!.head, text: 'never', bars: 1 },
+    ]);
     expect(first!.head).toEqual({ id: expect.not.stringContaining(heads[0]!.id), last: 0 });
     const second = await bus.journal.read(1, appended[1]!.head, 10);
     expect(second).toEqual({ head: { id: expect.not.stringContaining(heads[1]!.id), last: 0 }, entries: [] });
@@ -185,7 +188,7 @@ describeWithRedis('a bus whose Redis goes and comes', () => {
     await waitFor(() => bus.ping());
     const [known] = await bus.journal.open(1);
     redis.signal('SIGSTOP');
-    const append = () => bus.journal.append([{ partition: 0, known: known!, text: 'x', bars: 1 }]);
+    const append = () => bus.journal.append(null, [{ partition: 0, known: known!, text: 'x', bars: 1 }]);
     const pending = Promise.all([rejection(append), rejection(() => bus.publish([hello]))]);
     await redis.kill();
     for (const { err, afterMs } of await pending) {

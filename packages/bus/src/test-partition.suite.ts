@@ -26,7 +26,7 @@ export class TestPartition {
   }
 
   async append(known: JournalHead, text: string, bars = 1, by: Journal = this.journal): Promise<Appended> {
-    const [appended] = await by.append([{ partition: this.number, known, text, bars }]);
+    const [appended] = await by.append(null, [{ partition: this.number, known, text, bars }]);
     return appended!;
   }
 

@@ -63,6 +63,8 @@ export interface SeriesChange {
   readonly seq: number;
   /** Candles with a new seq, ascending by openTime and by seq. */
   readonly changed: readonly Candle[];
-  /** Minutes of which only `rev` moved: stored, not numbered, not published. */
+  /** Candles that look the same from outside (minutes of which only `rev` moved): stored, not numbered, not published. */
   readonly touched: readonly Candle[];
+  /** openTimes of candles that should not be there, which only a rebuild finds; each has a number, after those of `changed`. */
+  readonly removed?: readonly number[];
 }

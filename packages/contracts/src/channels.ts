@@ -20,6 +20,10 @@ export interface Channels {
   journal(partition: number): string;
   /** Hash beside the stream: identity and counters of the journal. */
   journalHead(partition: number): string;
+  /** Hash that expires: which ingestor leads, and its token. And the pub/sub channel that says that it let go. */
+  leader: string;
+  /** How often the lead was taken. */
+  leaderCount: string;
   /** Sorted set of the symbols that somebody wants now, by the end of their lease, and the pub/sub channel that says that there are more. */
   demand: string;
   /** Sorted set beside it: the same symbols in the order in which they were first wanted. */
@@ -37,6 +41,8 @@ export function channelsOf(prefix: string = DEFAULT_PREFIX): Channels {
     symbols: `${prefix}:symbols`,
     journal: (partition) => `${prefix}:journal:${partition}`,
     journalHead: (partition) => `${prefix}:journal:${partition}:head`,
+    leader: `${prefix}:leader`,
+    leaderCount: `${prefix}:leader:count`,
     demand: `${prefix}:demand`,
     demandOrder: `${prefix}:demand:order`,
   };

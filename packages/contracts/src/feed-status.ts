@@ -9,6 +9,9 @@ export type FeedState = (typeof FEED_STATES)[number];
 /** News of the source that is older than this means that no ingestor is there. */
 export const FEED_STATUS_STALE_MS = 15_000;
 
+/** Symbols that a status names as left out. */
+export const LEFT_OUT_MAX = 100;
+
 const instant = z.iso.datetime({ offset: true });
 
 /** What the ingestor says of its source, every few seconds and at each change. */
@@ -25,7 +28,9 @@ export const FeedStatus = z.object({
   bars: z.int().nonnegative().optional(),
   /** What the source refused to take for a bar since then, by reason. */
   refused: z.record(z.string(), z.int().nonnegative()).optional(),
-  /** Why the source failed. */
+  /** Why the source failed, or is not live. */
   reason: z.string().optional(),
+  /** Symbols that are wanted and not delivered, for the source has a limit or refused them; the first {@link LEFT_OUT_MAX}. */
+  left_out: z.array(z.string()).optional(),
 });
 export type FeedStatus = z.infer<typeof FeedStatus>;

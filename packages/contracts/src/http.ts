@@ -74,3 +74,37 @@ export const ApiHealthResponse = z.object({
 });
 
 export const ErrorResponse = z.object({ error: z.object({ code: z.string(), message: z.string() }) });
+
+const rebuilt = z.union([num, z.string(), z.boolean(), z.null()]);
+
+/** A candle that was stored otherwise than its minutes say; it has been corrected. */
+export const RebuildDifference = z.object({
+  symbol: z.string(),
+  interval: z.enum(INTERVALS),
+  timestamp: z.iso.datetime(),
+  kind: z.enum(['missing', 'extra', 'different']),
+  fields: z.record(z.string(), z.object({ stored: rebuilt, rebuilt })),
+});
+export type RebuildDifference = z.infer<typeof RebuildDifference>;
+
+/** `GET /api/rebuilds/{id}`, and the answer to `POST /api/rebuilds`. */
+export const RebuildResponse = z.object({
+  id: z.string(),
+  state: z.enum(['requested', 'running', 'done']),
+  from: z.iso.date().nullable(),
+  requested_at: z.iso.datetime(),
+  candles: z.int(),
+  differences_count: z.int(),
+  symbols: z.array(
+    z.object({
+      symbol: z.string(),
+      state: z.enum(['requested', 'running', 'done', 'failed']),
+      next: z.iso.date().nullable(),
+      candles: z.int(),
+      differences_count: z.int(),
+      error: z.string().nullable(),
+    }),
+  ),
+  differences: z.array(RebuildDifference),
+});
+export type RebuildResponse = z.infer<typeof RebuildResponse>;

@@ -1,6 +1,7 @@
 export * from './bar';
 export * from './candle';
 export * from './channels';
+export * from './completeness';
 export * from './error';
 export * from './feed-status';
 export * from './http';

@@ -26,6 +26,18 @@ test('an entry reads back as what was written', () => {
   expect(decodeEntry(encodeEntry(NOTHING))).toEqual({ entry: NOTHING, refused: [] });
 });
 
+test('an order to rebuild reads back, beside bars, and one that is none is reported', () => {
+  const rebuild = { id: 'r1', symbols: ['AAPL', 'BRK.B'], from: OPEN_TIME };
+  for (const order of [rebuild, { ...rebuild, from: null }]) {
+    const entry = { clock: OPEN_TIME, bars: [BAR], rebuild: order };
+    expect(decodeEntry(encodeEntry(entry))).toEqual({ entry, refused: [] });
+  }
+  for (const order of [null, 7, {}, { ...rebuild, symbols: ['aapl'] }, { ...rebuild, from: 'today' }]) {
+    const text = JSON.stringify({ clock: OPEN_TIME, bars: [JSON.parse(encodeBar(BAR))], rebuild: order });
+    expect(decodeEntry(text)).toEqual({ entry: { clock: OPEN_TIME, bars: [BAR] }, refused: ['bad_entry'] });
+  }
+});
+
 test('bars that are text already make the same entry', () => {
   expect(encodeEntryOf(OPEN_TIME, [encodeBar(BAR)])).toBe(encodeEntry({ clock: OPEN_TIME, bars: [BAR] }));
 });

@@ -13,10 +13,8 @@ const COLUMNS = [...KEY_COLUMNS, ...VALUE_COLUMNS].join(', ');
  * one that somebody merely watched is not to be delivered for ever.
  * Symbols are sorted, since registering inserts them too, and two such inserts in different order would lock each other.
  */
-const COMMIT: Statement = {
-  name: 'commit',
-  text: `
-    with own as (
+export const COMMIT_PARTS = `
+    own as (
       update partitions set entry = $3, journal_id = $4, clock = $5, commit_no = commit_no + 1
       where p = $1 and fence = $2
       returning commit_no
@@ -38,9 +36,9 @@ const COMMIT: Statement = {
       on conflict (symbol, interval, ts) do update
       set ${VALUE_COLUMNS.map((column) => `${column} = excluded.${column}`).join(', ')}
       where candles.seq <= excluded.seq
-    )
-    select commit_no from own`,
-};
+    )`;
+
+const COMMIT: Statement = { name: 'commit', text: `with ${COMMIT_PARTS} select commit_no from own` };
 
 const LAST_COMMIT: Statement = {
   name: 'last_commit',
@@ -98,8 +96,8 @@ export function commits(db: Database): Pick<Store, 'commit' | 'lastCommit' | 'op
   };
 }
 
-/** Parameters of {@link COMMIT}: columns of the heads that move, and all rows. */
-function encodeChanges(changes: readonly SymbolChange[]): [string[], Interval[], number[], number[], string] {
+/** Parameters 6 to 10 of {@link COMMIT_PARTS}: columns of the heads that move, and all rows. */
+export function encodeChanges(changes: readonly SymbolChange[]): [string[], Interval[], number[], number[], string] {
   const symbols: string[] = [];
   const intervals: Interval[] = [];
   const seqs: number[] = [];

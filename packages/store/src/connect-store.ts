@@ -1,12 +1,16 @@
 import type { Logger } from '@candlewire/runtime';
 import { answers } from './answers';
+import { backfills } from './backfills';
 import { commits } from './commit';
 import { connectDatabase } from './connect';
+import { coverage } from './coverage';
 import { fills } from './fills';
 import { identities } from './identity';
 import { latest } from './latest';
 import { ownership } from './ownership';
 import { reads } from './reads';
+import { rebuilds } from './rebuilds';
+import { retention } from './retention';
 import type { Store } from './store';
 import { symbols } from './symbols';
 
@@ -38,6 +42,10 @@ export function connectStore({
     ...latest(db),
     ...symbols(db),
     ...fills(db),
+    ...coverage(db),
+    ...backfills(db),
+    ...rebuilds(db),
+    ...retention(db),
     ping: (timeoutMs = PING_TIMEOUT_MS) => db.ping(timeoutMs),
     close: () => db.close(),
   };

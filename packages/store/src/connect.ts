@@ -1,5 +1,5 @@
 import type { Logger } from '@candlewire/runtime';
-import { DatabaseError, Pool, types } from 'pg';
+import { DatabaseError, Pool, type QueryArrayConfig, types } from 'pg';
 
 export const CONNECT_TIMEOUT_MS = 5_000;
 /** No statement of ours takes nearly as long: whatever does is stuck. */
@@ -69,8 +69,11 @@ export interface Statement {
 }
 
 export interface Database {
-  /** Rows as arrays, cells in the order of the select list. bigint and float8[] arrive as numbers. */
-  run<Row extends unknown[]>(statement: Statement, values?: readonly unknown[]): Promise<Row[]>;
+  /**
+   * Rows as arrays, cells in the order of the select list. bigint and float8[] arrive as numbers. With `timeoutMs` the server
+   * gives the statement up by then.
+   */
+  run<Row extends unknown[]>(statement: Statement, values?: readonly unknown[], timeoutMs?: number): Promise<Row[]>;
   ping(timeoutMs: number): Promise<boolean>;
   close(): Promise<void>;
 }
@@ -108,9 +111,15 @@ export function connectDatabase(url: string, logger: Logger, poolMax = POOL_MAX)
   }
 
   return {
-    async run<Row extends unknown[]>({ name, text }: Statement, values: readonly unknown[] = []) {
+    async run<Row extends unknown[]>(
+      { name, text }: Statement,
+      values: readonly unknown[] = [],
+      timeoutMs: number | null = null,
+    ) {
+      const query = { name, text, values: [...values], rowMode: 'array' as const };
       try {
-        return (await pool.query<Row>({ name, text, values: [...values], rowMode: 'array' })).rows;
+        if (timeoutMs !== null) return await runWithin<Row>(pool, query, timeoutMs);
+        return (await pool.query<Row>(query)).rows;
       } catch (err) {
         throw storeError(err);
       }
@@ -131,6 +140,28 @@ export function connectDatabase(url: string, logger: Logger, poolMax = POOL_MAX)
       await closing;
     },
   };
+}
+
+/** A limit can only be set for a transaction: of one statement, for work that nothing waits for. */
+async function runWithin<Row extends unknown[]>(
+  pool: Pool,
+  query: QueryArrayConfig,
+  timeoutMs: number,
+): Promise<Row[]> {
+  const client = await pool.connect();
+  let failure: Error | undefined;
+  try {
+    await client.query(`begin; set local statement_timeout = ${timeoutMs}; set local lock_timeout = ${timeoutMs}`);
+    const { rows } = await client.query<Row>(query);
+    await client.query('commit');
+    return rows;
+  } catch (err) {
+    failure = err as Error;
+    throw err;
+  } finally {
+    // Its transaction, where one is left, ends with the connection.
+    client.release(failure);
+  }
 }
 
 function openPool(url: string, logger: Logger, limits: { max: number; query_timeout: number }): Pool {

@@ -3,12 +3,16 @@ import { Client } from 'pg';
 import { CONNECT_TIMEOUT_MS, storeError } from './connect';
 import * as candles from './migrations/0001_candles';
 import * as history from './migrations/0002_history';
+import * as rebuilds from './migrations/0003_rebuilds';
+import * as completeness from './migrations/0004_completeness';
 import { StoreMismatch } from './store';
 
 /** Numbered, in order, forward only; one that was released is never changed. */
 const MIGRATIONS = [
   { name: '0001_candles', up: candles.up },
   { name: '0002_history', up: history.up },
+  { name: '0003_rebuilds', up: rebuilds.up },
+  { name: '0004_completeness', up: completeness.up },
 ] as const;
 type Migration = (typeof MIGRATIONS)[number];
 

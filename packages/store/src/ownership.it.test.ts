@@ -26,7 +26,15 @@ describe('claim', () => {
   it('takes over at most so many free partitions, each with a new fence and the position', async () => {
     const claims = await test.store.claim('a', LONG_MS, 3);
     expect(claims).toEqual(
-      [0, 1, 2].map((partition) => ({ partition, fence: 1, commitNo: 0, journalId: null, entry: 0, clock: null })),
+      [0, 1, 2].map((partition) => ({
+        partition,
+        fence: 1,
+        commitNo: 0,
+        journalId: null,
+        entry: 0,
+        clock: null,
+        horizon: null,
+      })),
     );
     expect(await test.store.claim('a', LONG_MS, 0)).toEqual([]);
     expect(partitionsOf(await test.store.claim('b', LONG_MS, 16))).toEqual(all.slice(3));
@@ -38,7 +46,7 @@ describe('claim', () => {
     await test.store.commit(0, claim!.fence, { journalId: 'j', entry: 12, clock: 34 }, []);
     await test.store.release(heldOf([claim!]));
     expect(await test.store.claim('b', LONG_MS, 1)).toEqual([
-      { partition: 0, fence: 2, commitNo: 1, journalId: 'j', entry: 12, clock: 34 },
+      { partition: 0, fence: 2, commitNo: 1, journalId: 'j', entry: 12, clock: 34, horizon: null },
     ]);
   });
 

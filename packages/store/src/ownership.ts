@@ -1,3 +1,4 @@
+import { msOf } from './candle-rows';
 import type { Database, Statement } from './connect';
 import type { Claim, Store } from './store';
 
@@ -53,7 +54,7 @@ const CLAIM: Statement = {
     update partitions
     set owner = $1, lease_until = clock_timestamp() + $2 * interval '1 millisecond', fence = fence + 1
     from free where partitions.p = free.p
-    returning partitions.p, fence, commit_no, journal_id, entry, clock`,
+    returning partitions.p, fence, commit_no, journal_id, entry, clock, ${msOf('horizon')}`,
 };
 
 const RELEASE: Statement = {
@@ -98,16 +99,18 @@ export function ownership(db: Database): Ownership {
         journalId: string | null,
         entry: number,
         clock: number | null,
+        horizon: number | null,
       ];
       const rows = await db.run<Row>(CLAIM, [owner, leaseMs, countMax]);
       return rows.map(
-        ([partition, fence, commitNo, journalId, entry, clock]): Claim => ({
+        ([partition, fence, commitNo, journalId, entry, clock, horizon]): Claim => ({
           partition,
           fence,
           commitNo,
           journalId,
           entry,
           clock,
+          horizon,
         }),
       );
     },

@@ -49,6 +49,7 @@ describe('candles', () => {
     expect(await test.store.candles({ ...everything, from: MONDAY + 1, to: MONDAY + MINUTE_MS - 1 })).toEqual({
       epoch,
       seq: 60,
+      horizon: null,
       candlesJson: '',
       count: 0,
       next: null,
@@ -64,6 +65,7 @@ describe('candles', () => {
   it('answers seq 0 and no candles where the series does not exist', async () => {
     expect(await test.store.candles({ ...everything, symbol: 'NOBODY' })).toEqual({
       epoch,
+      horizon: null,
       seq: 0,
       candlesJson: '',
       count: 0,
@@ -150,7 +152,7 @@ describe('changes', () => {
 describe('head', () => {
   it('is the state that a page of the series has, null where there is no such series', async () => {
     const { epoch: of, seq } = await test.store.candles({ ...everything, limit: 1 });
-    expect(await test.store.head('AAPL', '1m')).toEqual({ epoch: of, seq });
+    expect(await test.store.head('AAPL', '1m')).toEqual({ epoch: of, seq, horizon: null });
     expect(await test.store.head('MSFT', '1h')).toBeNull();
     expect(await test.store.head('NONE', '1m')).toBeNull();
   });

@@ -2,21 +2,28 @@ import { CANDLE_JSON, msOf, toTimestamp } from './candle-rows';
 import type { Database, Statement } from './connect';
 import type { Store } from './store';
 
+/** SQL: before it minutes of the series ($1, $2) are gone, whether or not they were deleted yet; null: all are there. */
+const HORIZON = `(
+  select partitions.horizon from series join partitions on partitions.p = series.p
+  where series.symbol = $1 and series.interval = $2 and $2 = '1m'
+)`;
+
 /** SQL: the state of the series ($1, $2) that goes with candles of the same statement, hence of the same snapshot. */
 const SERIES_STATE = `
   coalesce((select store.epoch from store where store.one), ''),
   coalesce((select series.seq from series where series.symbol = $1 and series.interval = $2), 0)`;
+const FROM_HORIZON = `coalesce(${HORIZON}, '-infinity')`;
 
 /** One candle more than the page is read, the `next`. Numbered in the direction of the walk, joined ascending. */
 const pageOf = (walk: 'asc' | 'desc', join: 'asc' | 'desc') => `
   select ${SERIES_STATE},
     coalesce(string_agg(page.json, ',' order by page.n ${join}) filter (where page.n <= $5), ''),
     count(*) filter (where page.n <= $5),
-    ${msOf('max(page.ts) filter (where page.n > $5)')}
+    ${msOf('max(page.ts) filter (where page.n > $5)')}, ${msOf(HORIZON)}
   from (
     select ${CANDLE_JSON} as json, c.ts, row_number() over (order by c.ts ${walk}) as n
     from candles c
-    where c.symbol = $1 and c.interval = $2 and c.ts >= $3 and c.ts <= $4
+    where c.symbol = $1 and c.interval = $2 and c.ts >= greatest($3, ${FROM_HORIZON}) and c.ts <= $4
     order by c.ts ${walk} limit $5::int + 1
   ) page`;
 
@@ -33,14 +40,14 @@ export const CHANGES: Statement = {
     from (
       select c.seq, ${CANDLE_JSON} as json
       from candles c
-      where c.symbol = $1 and c.interval = $2 and c.seq > $3
+      where c.symbol = $1 and c.interval = $2 and c.seq > $3 and c.ts >= ${FROM_HORIZON}
       order by c.seq limit $4
     ) page`,
 };
 
 const HEAD: Statement = {
   name: 'head',
-  text: 'select store.epoch, series.seq from series, store where series.symbol = $1 and series.interval = $2',
+  text: `select store.epoch, series.seq, ${msOf(HORIZON)} from series, store where series.symbol = $1 and series.interval = $2`,
 };
 
 /** In the order that was asked for; one that has no candles yet stands at 0. */
@@ -56,11 +63,18 @@ const HEADS: Statement = {
 export function reads(db: Database): Pick<Store, 'candles' | 'changes' | 'head' | 'heads'> {
   return {
     async candles({ symbol, interval, direction, from, to, limit }) {
-      type Row = [epoch: string, seq: number, candlesJson: string, count: number, next: number | null];
+      type Row = [
+        epoch: string,
+        seq: number,
+        candlesJson: string,
+        count: number,
+        next: number | null,
+        horizon: number | null,
+      ];
       const values = [symbol, interval, toTimestamp(from ?? -Infinity), toTimestamp(to ?? Infinity), limit];
       const [row] = await db.run<Row>(PAGE[direction], values);
-      const [epoch, seq, candlesJson, count, next] = row!;
-      return { epoch, seq, candlesJson, count, next };
+      const [epoch, seq, candlesJson, count, next, horizon] = row!;
+      return { epoch, seq, candlesJson, count, next, horizon };
     },
 
     async changes({ symbol, interval, after, limit }) {
@@ -72,8 +86,8 @@ export function reads(db: Database): Pick<Store, 'candles' | 'changes' | 'head' 
     },
 
     async head(symbol, interval) {
-      const [row] = await db.run<[epoch: string, seq: number]>(HEAD, [symbol, interval]);
-      return row ? { epoch: row[0], seq: row[1] } : null;
+      const [row] = await db.run<[epoch: string, seq: number, horizon: number | null]>(HEAD, [symbol, interval]);
+      return row ? { epoch: row[0], seq: row[1], horizon: row[2] } : null;
     },
 
     async heads(wanted) {

@@ -89,7 +89,8 @@ function rerollDay(
   emit(state, head, calendar, rolled);
 }
 
-function fold(parts: readonly Rolled[], sessions: boolean): Core | null {
+/** The candle of parts that stand in order; null where they make none. */
+export function fold(parts: readonly Rolled[], sessions: boolean): Core | null {
   const all = new Fold(sessions);
   for (const { core } of parts) all.add(core);
   return all.result();
@@ -105,8 +106,8 @@ function sorted(parts: ReadonlyMap<number, Rolled>): Rolled[] {
   return [...parts.values()].sort((a, b) => a.openTime - b.openTime);
 }
 
-/** Runs of equal key, in order. */
-function group<T>(items: readonly T[], keyOf: (item: T) => number): [number, T[]][] {
+/** Items of equal key, keys in the order in which they first come. */
+export function group<T>(items: readonly T[], keyOf: (item: T) => number): [number, T[]][] {
   const groups = new Map<number, T[]>();
   for (const item of items) {
     const key = keyOf(item);

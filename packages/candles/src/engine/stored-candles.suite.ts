@@ -2,9 +2,12 @@ import { type Bar, type Candle, INTERVALS, type Interval } from '@candlewire/con
 import {
   type Answer,
   advance,
+  type Difference,
   type MarketCalendar,
   type Need,
   type Past,
+  rebuildDay,
+  type SeriesChange,
   type SeriesSnapshot,
   SymbolState,
 } from '../index';
@@ -60,13 +63,45 @@ export class StoredCandles {
     return { calendar: this.calendar, graceMs: this.graceMs };
   }
 
+  /** Rebuilds a symbol, and corrects what differs, a day after the other. */
+  rebuild(symbol: string, from = Number.NEGATIVE_INFINITY): readonly Difference[] {
+    const differences: Difference[] = [];
+    for (;;) {
+      const day = this.run(rebuildDay(symbol, from, this.clock, this.rules));
+      if (day === null) return differences;
+      differences.push(...day.differences);
+      this.store(symbol, day.series);
+      if (day.series.length > 0) this.live.delete(symbol);
+      from = day.next;
+    }
+  }
+
+  /** What somebody does to a table by hand. */
+  tamper(symbol: string, interval: Interval, edit: (table: Candle[]) => void): void {
+    const table = this.candles(symbol, interval).map((candle) => ({ ...candle }));
+    edit(table);
+    this.tables.set(`${symbol} ${interval}`, table);
+  }
+
+  /** Minutes before the horizon are deleted, but for the newest `kept` of each symbol. */
+  forget(horizon: number, kept: number): void {
+    for (const [key, table] of this.tables) {
+      if (key.endsWith(' 1m')) this.tables.set(key, table.slice(Math.max(0, indexOf(table, horizon) - kept)));
+    }
+  }
+
   private *advance(symbol: string, bars: readonly Bar[]): Generator<Need[], boolean, Answer[]> {
     const state = this.live.get(symbol) ?? (yield* SymbolState.load(symbol, this.rules));
     this.live.set(symbol, state);
     const { series, more } = yield* advance(state, bars, this.clock, this.rules);
-    for (const { interval, changed, touched, seq, seqBefore } of series) {
+    this.store(symbol, series);
+    return more;
+  }
+
+  private store(symbol: string, series: readonly SeriesChange[]): void {
+    for (const { interval, changed, touched, seq, seqBefore, removed = [] } of series) {
       const key = `${symbol} ${interval}`;
-      if ((this.seqs.get(key) ?? 0) !== seqBefore || seq !== seqBefore + changed.length)
+      if ((this.seqs.get(key) ?? 0) !== seqBefore || seq !== seqBefore + changed.length + removed.length)
         throw new Error(`${key}: numbers do not join`);
       this.seqs.set(key, seq);
       const table = [...this.candles(symbol, interval)];
@@ -79,8 +114,8 @@ export class StoredCandles {
         table.splice(at, before === undefined ? 0 : 1, { ...candle });
       }
       for (const candle of touched) table[indexOf(table, candle.openTime)] = { ...candle };
+      for (const openTime of removed) table.splice(indexOf(table, openTime), 1);
     }
-    return more;
   }
 
   private run<T>(generator: Generator<Need[], T, Answer[]>): T {

@@ -1,4 +1,4 @@
-import type { Candle } from '@candlewire/contracts';
+import type { Candle, Interval } from '@candlewire/contracts';
 import { IndicatorState } from '../indicators/indicator-state';
 import type { Answer, Need, Past } from '../needs';
 import type { Rolled } from './rolled';
@@ -89,14 +89,29 @@ function settle(
   stored: Candle | undefined,
   rolled: Rolled | undefined,
   clock: number,
-  { calendar, graceMs }: Rules,
+  rules: Rules,
   { interval }: SeriesState,
   walked: Walked,
 ): Candle {
-  const openTime = rolled?.openTime ?? stored!.openTime;
-  const core = rolled?.core ?? stored!;
+  const now = rolled ?? { openTime: stored!.openTime, core: stored!, rev: stored!.rev };
+  const candle = candleOf(past, now, stored, interval, clock, rules);
+  if (stored === undefined || !looksSame(candle, stored)) walked.changed.set(candle.openTime, candle);
+  else if (!isSame(candle, stored)) walked.touched.set(candle.openTime, candle);
+  else return stored;
+  return candle;
+}
+
+/** A candle with its indicators, under the numbers that it has in the store so far. */
+export function candleOf(
+  past: IndicatorState,
+  { openTime, core, rev }: Rolled,
+  stored: Candle | undefined,
+  interval: Interval,
+  clock: number,
+  { calendar, graceMs }: Rules,
+): Candle {
   const { rsi, avgGain, avgLoss, avgRange, ma40, ma80, ma160 } = past.peek(core.high, core.low, core.close);
-  const candle: Candle = {
+  return {
     openTime,
     open: core.open,
     high: core.high,
@@ -114,18 +129,14 @@ function settle(
     ma80,
     ma160,
     final: stored?.final === true || clock >= calendar.closeTimeOf(interval, openTime) + graceMs,
-    rev: rolled?.rev ?? stored!.rev,
+    rev,
     revision: stored?.revision ?? 0,
     seq: stored?.seq ?? 0,
   };
-  if (stored === undefined || !looksSame(candle, stored)) walked.changed.set(openTime, candle);
-  else if (!isSame(candle, stored)) walked.touched.set(openTime, candle);
-  else return stored;
-  return candle;
 }
 
 /** Equal in everything that the wire shows. */
-function looksSame(a: Candle, b: Candle): boolean {
+export function looksSame(a: Candle, b: Candle): boolean {
   return (
     a.open === b.open &&
     a.high === b.high &&
