@@ -63,7 +63,7 @@ describeWithRedis('an aggregator', () => {
 
   async function append(symbol: string, clock: number | null, bars: readonly Bar[]): Promise<void> {
     const partition = partitionOf(symbol);
-    const [appended] = await bus.journal.append([
+    const [appended] = await bus.journal.append(null, [
       { partition, known: heads[partition]!, text: encodeEntry({ clock, bars }), bars: bars.length },
     ]);
     heads[partition] = appended!.head;
@@ -131,7 +131,9 @@ describeWithRedis('an aggregator', () => {
   it('counts what is no bar and no entry, and goes on', async () => {
     const aggregator = await start('first');
     const partition = partitionOf('AAPL');
-    const [appended] = await bus.journal.append([{ partition, known: heads[partition]!, text: 'nonsense', bars: 0 }]);
+    const [appended] = await bus.journal.append(null, [
+      { partition, known: heads[partition]!, text: 'nonsense', bars: 0 },
+    ]);
     heads[partition] = appended!.head;
     await append('AAPL', MONDAY_OPEN, [bar({ close: -1, low: -1 }), bar({ close: 100 })]);
     await waitFor(async () => (await candles('AAPL')).length === 1, { what: 'the good bar is stored' });
@@ -151,6 +153,30 @@ describeWithRedis('an aggregator', () => {
     await waitFor(async () => (await bus.journal.waiting(PARTITIONS))[partitionOf('AAPL')]! < 2_000, {
       what: 'repeats are consumed',
     });
+    expect(await candles('AAPL')).toMatchObject([{ seq: 1, revision: 1 }]);
+  });
+
+  it('stores its position soon after bars that change nothing, once, and not for clocks alone', async () => {
+    const aggregator = await start('first');
+    const idle = 'MSFT';
+    expect(partitionOf(idle)).not.toBe(partitionOf('AAPL'));
+    await append('AAPL', MONDAY_OPEN, [bar()]);
+    await waitFor(async () => (await candles('AAPL')).length === 1, { what: 'the bar is stored' });
+    for (let n = 1; n <= 3; n++) await append(idle, MONDAY_OPEN + n, []);
+    // As history does, that says what is there already.
+    await append('AAPL', null, [bar(), bar()]);
+    const { last } = heads[partitionOf('AAPL')]!;
+    await waitFor(async () => (await store.consumed(partitionOf('AAPL'))).last === last, { what: 'it is confirmed' });
+    await waitFor(async () => (await bus.journal.waiting(PARTITIONS))[partitionOf('AAPL')] === 0, {
+      what: 'the journal may be trimmed',
+    });
+    // A time in which it would be confirmed again, if it were: another one has to come round.
+    await append('AAPL', null, [bar()]);
+    await waitFor(async () => (await store.consumed(partitionOf('AAPL'))).last === last + 1, {
+      what: 'so is the next',
+    });
+    expect(aggregator.counters.commits).toBe(3);
+    expect(await store.consumed(partitionOf(idle))).toEqual({ id: '', last: 0 });
     expect(await candles('AAPL')).toMatchObject([{ seq: 1, revision: 1 }]);
   });
 });

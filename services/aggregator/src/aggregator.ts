@@ -5,7 +5,9 @@ import { type Logger, type Metrics, pause, silentMetrics } from '@candlewire/run
 import type { Claim, Store } from '@candlewire/store';
 import { type AggregatorCounters, newCounters } from './counters';
 import { registerMetrics } from './metrics';
-import { Fenced, Partition } from './partition';
+import { Fenced } from './owner';
+import { Partition } from './partition';
+import { createRetention } from './retention';
 
 export interface AggregatorDeps {
   readonly store: Store;
@@ -21,6 +23,8 @@ export interface AggregatorDeps {
   readonly partitions?: number;
   readonly leaseMs?: number;
   readonly beatMs?: number;
+  /** Days before the journal's current one whose minutes are kept; null or absent: all. */
+  readonly retentionDays?: number | null;
 }
 
 /** A dead owner's partitions move after at most a lease and a beat. */
@@ -59,13 +63,17 @@ export function createAggregator(deps: AggregatorDeps): Aggregator {
   });
   const stopping = new AbortController();
 
-  const fences = () => new Map([...held].map(([partition, { claim }]) => [partition, claim.fence]));
+  const fences = (): ReadonlyMap<number, number> =>
+    new Map([...held].map(([partition, { claim }]) => [partition, claim.fence]));
+
+  const retention = createRetention({ store, logger, counters, held: fences });
 
   function take(claim: Claim): void {
     const stop = new AbortController();
     const log = logger.child({ partition: claim.partition });
-    const partition = new Partition(claim, { ...deps, logger: log, counters, timings });
-    const ended = partition.run(stop.signal).catch(async (err) => {
+    const onHorizon = () => retention.moved(claim.partition);
+    const partition = new Partition(claim, { ...deps, logger: log, counters, timings, onHorizon }, stop.signal);
+    const ended = partition.run().catch(async (err) => {
       if (err instanceof Fenced) log.warn('partition lost to another owner');
       else if ((err as { retryable?: boolean }).retryable === true)
         log.warn('partition stopped, to be taken over anew', { err });
@@ -127,7 +135,7 @@ export function createAggregator(deps: AggregatorDeps): Aggregator {
       await pause(beatMs, stopping.signal);
     }
   }
-  const living = live();
+  const living = Promise.all([live(), retention.run(stopping.signal)]);
 
   return {
     counters,

@@ -17,9 +17,26 @@ export interface AggregatorCounters {
   lost: number;
   /** Partitions that were stopped by an error, to be taken over anew. */
   failed: number;
+  /** Candles that rebuilds compared, and those of them that had to be corrected. */
+  rebuilt: number;
+  corrected: number;
+  /** Minutes deleted because their day is no longer kept. */
+  deleted: number;
 }
 
 export function newCounters(): AggregatorCounters {
-  const candles = Object.fromEntries(INTERVALS.map((interval) => [interval, 0])) as Record<Interval, number>;
-  return { bars: 0, refused: {}, poisoned: 0, commits: 0, candles, messages: 0, ticks: 0, lost: 0, failed: 0 };
+  return {
+    bars: 0,
+    refused: {},
+    poisoned: 0,
+    commits: 0,
+    candles: Object.fromEntries(INTERVALS.map((interval) => [interval, 0])) as Record<Interval, number>,
+    messages: 0,
+    ticks: 0,
+    lost: 0,
+    failed: 0,
+    rebuilt: 0,
+    corrected: 0,
+    deleted: 0,
+  };
 }

@@ -85,6 +85,7 @@ export async function startAggregator(env: Env, logger: Logger, options: StartOp
       logger,
       metrics,
       owner: newOwner(),
+      retentionDays: config.RETENTION_1M ?? null,
     });
   };
   // In the background: a service must be told to stop, or stand beside others, while it still waits for its store.

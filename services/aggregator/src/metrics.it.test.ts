@@ -52,7 +52,9 @@ test('an aggregator tells what it reads, commits and refuses, at a port of its o
   const heads = await bus.journal.open(PARTITIONS);
   const clock = MONDAY_OPEN + MINUTE_MS;
   const good = [bar({ symbol: SYMBOL }), bar({ symbol: SYMBOL, close: -1, low: -1 })];
-  await bus.journal.append([{ partition: P, known: heads[P]!, text: encodeEntry({ clock, bars: good }), bars: 2 }]);
+  await bus.journal.append(null, [
+    { partition: P, known: heads[P]!, text: encodeEntry({ clock, bars: good }), bars: 2 },
+  ]);
   const after = await waitFor(
     async () => {
       const found = await scrape(port);
@@ -69,6 +71,9 @@ test('an aggregator tells what it reads, commits and refuses, at a port of its o
     [of('commit_seconds_count')]: 1,
     [of(`behind_seconds{partition="${P}"}`)]: 0,
     [of('poisoned_entries_total')]: 0,
+    [of('rebuilt_candles_total')]: 0,
+    [of('corrected_candles_total')]: 0,
+    [of('deleted_minutes_total')]: 0,
     [of('partitions_lost_total')]: 0,
   });
   expect(after[of('messages_total')]).toBeGreaterThanOrEqual(4);
@@ -117,7 +122,7 @@ describe('an aggregator whose commits hang or fail', () => {
   async function append(clock: number, close: number): Promise<void> {
     const known = (await bus.journal.open(PARTITIONS))[P]!;
     const text = encodeEntry({ clock, bars: [bar({ symbol: SYMBOL, close })] });
-    await bus.journal.append([{ partition: P, known, text, bars: 1 }]);
+    await bus.journal.append(null, [{ partition: P, known, text, bars: 1 }]);
   }
 
   test('is behind by the age of its clock while bars wait, and no more once they are committed', async () => {

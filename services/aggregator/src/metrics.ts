@@ -22,7 +22,7 @@ export function registerMetrics(metrics: Metrics, { counters, behindMs }: Measur
   metrics.counterBy(
     'reason',
     name('refused_total'),
-    'Bars and journal entries that were none, by reason.',
+    'Bars and journal entries that were none, and bars of days that are not kept (too_old), by reason.',
     () => counters.refused,
   );
   metrics.counter(
@@ -34,6 +34,17 @@ export function registerMetrics(metrics: Metrics, { counters, behindMs }: Measur
   metrics.counterBy('interval', name('candles_total'), 'Candles changed by commits.', () => counters.candles);
   metrics.counter(name('messages_total'), 'Candles and prices published.', () => counters.messages);
   metrics.counter(name('ticks_total'), 'Ticks taken for prices.', () => counters.ticks);
+  metrics.counter(
+    name('rebuilt_candles_total'),
+    'Candles that rebuilds compared with what is stored.',
+    () => counters.rebuilt,
+  );
+  metrics.counter(name('corrected_candles_total'), 'Candles that rebuilds corrected.', () => counters.corrected);
+  metrics.counter(
+    name('deleted_minutes_total'),
+    'Minutes deleted because their day is no longer kept.',
+    () => counters.deleted,
+  );
   metrics.gauge(name('partitions_owned'), 'Partitions held now.', () => behindMs().size);
   metrics.counter(
     name('partitions_lost_total'),

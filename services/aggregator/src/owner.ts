@@ -10,3 +10,11 @@ export function newOwner(): string {
 export function isOfThisHost(owner: string): boolean {
   return owner.startsWith(`${hostname()}:`);
 }
+
+/** Another owner has the partition: nothing was written, and nothing may be from here on. */
+export class Fenced extends Error {
+  constructor(partition: number) {
+    super(`partition ${partition} has another owner`);
+    this.name = 'Fenced';
+  }
+}
