@@ -17,6 +17,12 @@ test('a replay needs its file and the servers, everything else has a default', (
     ...replay,
     REPLAY_SPEED: 1,
     HISTORY_DAYS: 5,
+    HISTORY_MAX_PER_MIN: 200,
+    ALPACA_FEED: 'iex',
+    ALPACA_MAX_SYMBOLS: 30,
+    ALPACA_TRADES: 'on',
+    DEMAND_LINGER_MS: 60_000,
+    INGESTOR_LEASE_MS: 9_000,
     SIM_SEED: 1,
     SIM_CALENDAR: '24x7',
     FINAL_GRACE_MS: 35_000,
@@ -70,10 +76,45 @@ test.each([
   expect(checkIngestorConfig({ ...servers, [name]: value })).toEqual([`${name}: ${problem}`]);
 });
 
-test('alpaca is not part of this version', () => {
-  expect(checkIngestorConfig({ ...servers, SOURCE: 'alpaca' })).toEqual([
-    'SOURCE: alpaca is not part of this version; set SOURCE=simulator, or SOURCE=replay and REPLAY_FILE',
+test('alpaca needs a key and its secret, under either name', () => {
+  const alpaca = { ...servers, SOURCE: 'alpaca' };
+  expect(checkIngestorConfig(alpaca)).toEqual([
+    'ALPACA_API_KEY: must be set for SOURCE=alpaca',
+    'ALPACA_SECRET: must be set for SOURCE=alpaca',
   ]);
+  expect(checkIngestorConfig({ ...alpaca, ALPACA_API_KEY: 'K', APCA_API_SECRET_KEY: 'S' })).toEqual([]);
+  expect(checkIngestorConfig({ ...alpaca, APCA_API_KEY_ID: 'K', ALPACA_SECRET: '' })).toEqual([
+    'ALPACA_SECRET: must be set for SOURCE=alpaca',
+  ]);
+});
+
+test('what is wrong with alpaca is told by name, and never what was given', () => {
+  const env = {
+    ...servers,
+    SOURCE: 'alpaca',
+    ALPACA_API_KEY: 'top secret',
+    ALPACA_SECRET: 'geheim\tgeheim',
+    ALPACA_FEED: 'otc',
+    ALPACA_STREAM_URL: 'https://geheim',
+    ALPACA_DATA_URL: 'geheim',
+    ALPACA_ENDPOINT: 'wss://geheim',
+    ALPACA_MAX_SYMBOLS: '0',
+    ALPACA_TRADES: 'yes',
+    DEMAND_LINGER_MS: '-1',
+  };
+  const problems = checkIngestorConfig(env);
+  expect(problems.map((problem) => problem.split(':')[0]).sort()).toEqual([
+    'ALPACA_API_KEY',
+    'ALPACA_DATA_URL',
+    'ALPACA_ENDPOINT',
+    'ALPACA_FEED',
+    'ALPACA_MAX_SYMBOLS',
+    'ALPACA_SECRET',
+    'ALPACA_STREAM_URL',
+    'ALPACA_TRADES',
+    'DEMAND_LINGER_MS',
+  ]);
+  expect(problems.join()).not.toMatch(/secret |geheim/);
 });
 
 test.each([

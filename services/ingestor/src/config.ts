@@ -13,10 +13,15 @@ import {
 } from '@candlewire/runtime';
 import { storeConfig } from '@candlewire/store';
 import { z } from 'zod';
+import { LEASE_MS } from './election';
+import { alpacaConfig, alpacaProblems } from './sources/alpaca/settings';
 
 const GRACE_MAX_MS = 3_600_000;
+/** Below it a busy machine would lose the lead to its own delays. */
+const LEASE_MIN_MS = 1_000;
 const SEED_MAX = 2 ** 32 - 1;
 const HISTORY_DAYS_MAX = 3_650;
+const HISTORY_PER_MIN_MAX = 100_000;
 
 /** Registered where the store knows no symbol and none is named. */
 export const DEFAULT_SYMBOLS = ['AAPL', 'MSFT', 'NVDA', 'AMZN', 'SPY'] as const;
@@ -44,12 +49,17 @@ export const ingestorConfig = {
   SYMBOLS: symbols.optional(),
   /** How many days before the current one a symbol without history is filled from the source. */
   HISTORY_DAYS: whole(0, HISTORY_DAYS_MAX).default(5),
+  /** Requests of history that a source gets in a minute; the simulator is asked without limit. */
+  HISTORY_MAX_PER_MIN: whole(1, HISTORY_PER_MIN_MAX).default(200),
   SIM_SEED: whole(0, SEED_MAX).default(1),
   SIM_CALENDAR: oneOf(['24x7', 'nyse']).default('24x7'),
   REPLAY_FILE: z.string().optional(),
   /** Factor of the time between deliveries; Infinity for `max`. */
   REPLAY_SPEED: speed.default(1),
+  /** How long a leader that died is waited for. */
+  INGESTOR_LEASE_MS: whole(LEASE_MIN_MS, LEASE_MS).default(LEASE_MS),
   FINAL_GRACE_MS: whole(0, GRACE_MAX_MS).default(35_000),
+  ...alpacaConfig,
 };
 
 /** What one needs that brings no servers of its own. */
@@ -83,9 +93,7 @@ function problemsIn(shape: z.ZodRawShape, env: Env): string[] {
   const given = (name: string) => env[name]?.trim() || undefined;
   const source = given('SOURCE') ?? 'simulator';
   if (source === 'replay') problems.push(...replayProblems(given('REPLAY_FILE')));
-  else if (source === 'alpaca') {
-    problems.push('SOURCE: alpaca is not part of this version; set SOURCE=simulator, or SOURCE=replay and REPLAY_FILE');
-  }
+  else if (source === 'alpaca') problems.push(...alpacaProblems(given));
   const calendarFile = given('CALENDAR_FILE');
   if (calendarFile !== undefined) problems.push(...problemsOf(() => loadCalendar('nyse', calendarFile)));
   return problems;

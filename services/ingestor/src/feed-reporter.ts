@@ -1,7 +1,7 @@
 import type { Bus } from '@candlewire/bus';
-import { type FeedState, type FeedStatus, type SourceKind, toIso } from '@candlewire/contracts';
+import { type FeedState, type FeedStatus, LEFT_OUT_MAX, type SourceKind, toIso } from '@candlewire/contracts';
 import { boundedLog, type Logger } from '@candlewire/runtime';
-import type { Counters } from './ingestor';
+import type { Counters } from './counters';
 import type { Time } from './time';
 
 const REPORT_MS = 2_000;
@@ -10,6 +10,12 @@ export interface FeedReporterOptions {
   readonly bus: Bus;
   readonly channel: string;
   readonly kind: SourceKind;
+  /** Whether this process leads: two voices would contradict each other. Nothing is told while it does not. */
+  readonly isHeld: () => boolean;
+  /** Whether what was missed of the current day is still being fetched: a live source is said to be `backfilling` then. */
+  readonly isCatchingUp?: () => boolean;
+  /** Symbols that are wanted and not delivered. */
+  readonly leftOut?: (() => readonly string[]) | undefined;
   readonly time: Time;
   readonly logger: Logger;
   readonly counters: () => Pick<Counters, 'bars' | 'refused'>;
@@ -29,7 +35,8 @@ export interface FeedReporter {
 }
 
 export function createFeedReporter(options: FeedReporterOptions): FeedReporter {
-  const { bus, channel, kind, time, logger, counters } = options;
+  const { bus, channel, kind, isHeld, time, logger, counters } = options;
+  const { isCatchingUp = () => false, leftOut = () => [] } = options;
   const logFailure = boundedLog(logger, 'feed status not told', { first: 1 });
   let state: FeedState = 'connecting';
   let reason: string | undefined;
@@ -37,16 +44,19 @@ export function createFeedReporter(options: FeedReporterOptions): FeedReporter {
   let changed = new AbortController();
 
   async function report(): Promise<void> {
+    if (!isHeld()) return;
     const { bars, refused } = counters();
+    const missing = leftOut().slice(0, LEFT_OUT_MAX);
     const status: FeedStatus = {
       kind,
-      state,
+      state: state === 'live' && isCatchingUp() ? 'backfilling' : state,
       last_bar_at: lastBarAt === null ? null : toIso(lastBarAt),
       clock: reporter.clock === null ? null : toIso(reporter.clock),
       updated_at: toIso(time.now()),
       bars,
       refused: { ...refused },
       ...(reason === undefined ? {} : { reason }),
+      ...(missing.length > 0 && { left_out: missing }),
     };
     try {
       await bus.keep({ channel, text: JSON.stringify(status) });

@@ -1,6 +1,7 @@
 /*
- * A container's health check: exit code 0 while the ingestor says how its source does, whatever that is. An ingestor has
- * no port to ask.
+ * A container's health check: exit code 0 while an ingestor says how the source does, whatever that is. An ingestor has
+ * no port to ask. The leader speaks for all: one that stands by is well as long as somebody leads, and where nobody does
+ * for so long, none of those that wait is of any use.
  */
 import { join } from 'node:path';
 import { busConfig, connectBus } from '@candlewire/bus';

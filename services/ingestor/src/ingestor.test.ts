@@ -20,6 +20,8 @@ class ScriptedSource implements Source {
   readonly calendar = 'nyse';
   readonly refused: Record<string, number> = {};
   plays = 0;
+  /** Streams that have not ended. */
+  open = 0;
   /** Deliveries that were taken of the current play. */
   taken = 0;
   private queue: (Delivery | Error)[];
@@ -35,14 +37,19 @@ class ScriptedSource implements Source {
   async *live(signal: AbortSignal): AsyncGenerator<Delivery> {
     if (++this.plays > 1) this.queue = [...this.script];
     this.taken = 0;
-    while (!signal.aborted) {
-      const next = this.queue.shift();
-      if (next instanceof Error) throw next;
-      if (next === undefined) await new Promise(setImmediate);
-      else {
-        this.taken++;
-        yield next;
+    this.open++;
+    try {
+      while (!signal.aborted) {
+        const next = this.queue.shift();
+        if (next instanceof Error) throw next;
+        if (next === undefined) await new Promise(setImmediate);
+        else {
+          this.taken++;
+          yield next;
+        }
       }
+    } finally {
+      this.open--;
     }
   }
 }
@@ -203,7 +210,16 @@ describe('the clock alone', () => {
       expect(bus.of(p).at(-1)).toMatchObject({ clock: CLOCK + 86_400_000, bars: [] });
     await waitFor(() => logged.some(({ event }) => event === 'replay finished'));
     const refused = { not_a_number: 2 };
-    expect(ingestor.counters()).toEqual({ bars: 1, entries: 17, fills: null, refused, ticks: 0 });
+    expect(ingestor.counters()).toEqual({
+      bars: 1,
+      entries: 17,
+      fenced: 0,
+      terms: 1,
+      termsLost: 0,
+      fills: null,
+      refused,
+      ticks: 0,
+    });
     await waitFor(() => bus.statuses.at(-1)?.state === 'finished');
     expect(bus.statuses.at(-1)).toMatchObject({ bars: 1, refused });
   });
@@ -414,6 +430,63 @@ describe('servers that are away', () => {
     two.stop.abort();
     await two.run;
   });
+});
+
+describe('another ingestor that leads', () => {
+  const script = [delivery(CLOCK, [bar({ symbol: ONE })], 'live')];
+
+  test('has this one touch neither its source nor the bus', async () => {
+    const bus = new RecordingBus();
+    bus.token = '1:another';
+    const { source, logged, passes } = start(new ScriptedSource(script), { bus });
+    await waitFor(() => logged.some(({ event }) => event === 'standby: another ingestor leads'));
+    let passed = 0;
+    await passes(500, () => ++passed > 10);
+    expect([source.plays, bus.opened, bus.keeps, bus.entries]).toEqual([0, 0, [], []]);
+  });
+
+  test('is found out by an append: the source is closed, nothing is said, until this one leads again', async () => {
+    const { bus, source, ingestor, logged, passes } = start(new ScriptedSource(script));
+    await waitFor(() => bus.entries.length === 1 && bus.statuses.at(-1)!.state === 'live');
+    expect(ingestor.standing()).toEqual({ leads: true, queued: null, leftOut: 0 });
+    const own = bus.token;
+    bus.token = '2:another';
+    const said = bus.keeps.length;
+    source.push(delivery(CLOCK + 1, [bar({ symbol: TWO })]));
+    await waitFor(() => logged.some(({ event }) => event === 'standby: another ingestor leads'));
+    expect([bus.fenced, bus.entries.length, bus.published.length, bus.keeps.length]).toEqual([1, 1, 1, said]);
+    expect(source.open).toBe(0);
+    expect(logged).toContainEqual({
+      event: 'no longer leader',
+      fields: { token: own, reason: 'an append was refused' },
+    });
+    expect(ingestor.counters()).toMatchObject({ fenced: 1, terms: 1, termsLost: 1 });
+    expect(ingestor.standing()).toEqual({ leads: false, queued: null, leftOut: null });
+    bus.token = null;
+    await passes(500, () => bus.entries.length === 2);
+    expect([source.plays, source.open]).toEqual([2, 1]);
+    expect(ingestor.counters()).toMatchObject({ fenced: 1, terms: 2, termsLost: 1 });
+    expect(ingestor.standing().leads).toBe(true);
+    await waitFor(() => bus.statuses.at(-1)!.state === 'live');
+  });
+
+  test('may have got another journal meanwhile, which is told', async () => {
+    const { bus, logged, passes } = start(new ScriptedSource(script));
+    await waitFor(() => bus.entries.length === 1);
+    bus.flush();
+    bus.token = null;
+    await passes(500, () => bus.entries.length === 2);
+    expect(logged.map(({ event }) => event)).toContain('the journal is another one: starting again');
+  });
+});
+
+test('a stop lets go of the lead after the last word', async () => {
+  const { bus, source, stop, run } = start();
+  source.push(delivery(CLOCK, [bar()], 'live'));
+  await waitFor(() => bus.statuses.at(-1)?.state === 'live');
+  stop.abort();
+  await run;
+  expect([bus.token, bus.statuses.at(-1)!.state]).toEqual([null, 'connecting']);
 });
 
 test('a stop lets the append that is under way end', async () => {

@@ -1,20 +1,18 @@
+import { randomUUID } from 'node:crypto';
+import { hostname } from 'node:os';
 import type { Bus } from '@candlewire/bus';
-import type { MarketCalendar } from '@candlewire/candles';
-import { channelsOf, HOUR_MS, PARTITIONS } from '@candlewire/contracts';
+import { channelsOf, PARTITIONS } from '@candlewire/contracts';
 import { boundedLog, type Logger, retry } from '@candlewire/runtime';
 import { type Store, StoreUnavailable } from '@candlewire/store';
+import type { Counters } from './counters';
+import { createElection, LEASE_MS, type Term } from './election';
 import { createFeedReporter } from './feed-reporter';
-import { createFills, type FillsCounters } from './fill/fills';
+import { createFills, type Fills, type FillsCounters, type FillsOptions } from './fill/fills';
 import { createJournalWriter } from './journal-writer';
-import type { Delivery, Source } from './sources/source';
+import { serveTerm } from './serve-term';
+import type { Source } from './sources/source';
 import type { SymbolSet } from './symbols';
-import { relayTicks } from './tick-relay';
 import { systemTime, type Time } from './time';
-import { withTicks } from './with-ticks';
-
-const TICK_MS = 500;
-/** Where a source does not say how late its corrections come. */
-const HISTORY_SETTLED_MS = HOUR_MS;
 
 export interface IngestorOptions {
   readonly source: Source;
@@ -28,63 +26,77 @@ export interface IngestorOptions {
   readonly time?: Time;
   /** What the source is asked for; absent where it delivers what it has, as a replay does. */
   readonly symbols?: SymbolSet;
-  /** How history is filled; without effect where the source has none. */
+  /** How history is filled. A source that has none needs it too: whoever asks for some is told so. */
   readonly fill?: FillOptions;
+  /** Where rebuilds are asked for; absent: none are. */
+  readonly rebuilds?: Pick<Store, 'relayRebuilds'>;
+  /** How long the lead outlasts a leader that died; default 9 s. */
+  readonly leaseMs?: number;
 }
 
-export interface FillOptions {
-  readonly store: Pick<Store, 'activeSymbols' | 'historyOf' | 'historyBegins' | 'consumed'>;
-  /** Of the queue: DATABASE_URL. */
-  readonly databaseUrl: string;
-  readonly calendar: MarketCalendar;
-  /** How many days before the current one a symbol is filled at first. */
-  readonly historyDays: number;
-}
+export type FillOptions = Pick<FillsOptions, 'store' | 'databaseUrl' | 'calendar' | 'historyDays' | 'maxPerMin'>;
 
-/** Since the process began; a file that is played again counts again. */
-export interface Counters {
-  /** Bars appended to the journals, history included. */
-  readonly bars: number;
-  /** Journal entries appended, those with a clock alone included. */
-  readonly entries: number;
-  /** Of history; null where the source has none. */
-  readonly fills: FillsCounters | null;
-  /** What the source refused to take for a bar, by reason. */
-  readonly refused: Readonly<Record<string, number>>;
-  /** Ticks published. */
-  readonly ticks: number;
+/** How things stand at this moment. */
+export interface Standing {
+  readonly leads: boolean;
+  /** Ranges of history that are still to be filled; null where this process does not lead, or the source has none. */
+  readonly queued: number | null;
+  /** Symbols that are wanted and not delivered; null where this process does not lead. */
+  readonly leftOut: number | null;
 }
 
 export interface Ingestor {
   /**
-   * Waits for the store and the bus, then passes on what the source delivers until `signal` is aborted; what is being
-   * appended then is finished first. Store and bus may go away and come back. A source that has finished or failed is
-   * not the end: a journal that turns out to be another one makes it start again.
+   * Waits for the store and the bus, then for the lead, and while it has it passes on what the source delivers, until
+   * `signal` is aborted; what is being appended then is finished first. Store and bus may go away and come back. A source
+   * that has finished or failed is not the end: a journal that turns out to be another one makes it start again.
    * @throws StoreMismatch where the store belongs to another source, and whatever else no retry can help
    */
   run(signal: AbortSignal): Promise<void>;
   counters(): Counters;
+  standing(): Standing;
 }
 
+const NOTHING_FILLED: FillsCounters = { bars: 0, ranges: 0, failures: 0, requests: 0, rateLimited: 0 };
+
 export function createIngestor(options: IngestorOptions): Ingestor {
-  const { source, bus, store, migrate, prefix, logger, time = systemTime, symbols, fill } = options;
+  const {
+    source,
+    bus,
+    store,
+    migrate,
+    prefix,
+    logger,
+    time = systemTime,
+    symbols,
+    fill,
+    rebuilds,
+    leaseMs = LEASE_MS,
+  } = options;
   const channels = channelsOf(prefix);
   const writer = createJournalWriter({ journal: bus.journal, channels, time, logger });
-  const { history, settledAfterMs = HISTORY_SETTLED_MS, ticks } = source;
-  const fills =
-    history && fill ? createFills({ ...fill, history, marginMs: settledAfterMs, writer, time, logger }) : null;
-
+  const election = createElection({ leader: bus.leader, owner: ownName(), leaseMs, time, logger });
+  let fills: Fills | null = null;
+  /** Of terms that are over. */
+  let filled: FillsCounters = NOTHING_FILLED;
+  /** The present one, while it is served. */
+  let term: Term | null = null;
+  let terms = 0;
+  let termsLost = 0;
   const logWaiting = boundedLog(logger, 'waiting for the store', { first: 1 });
 
   let ticksTold = 0;
   const counters = (): Counters => ({
     ...writer.appended,
-    fills: fills?.counters() ?? null,
+    terms,
+    termsLost,
+    fills: source.history && fill ? sumOf(filled, fills?.counters()) : null,
     refused: { ...source.refused },
     ticks: ticksTold,
   });
-  const channel = channels.feedStatus;
-  const feed = createFeedReporter({ bus, channel, kind: source.kind, time, logger, counters });
+  const onTicks = (count: number) => {
+    ticksTold += count;
+  };
 
   async function declare(signal: AbortSignal): Promise<void> {
     const act = async () => {
@@ -99,116 +111,75 @@ export function createIngestor(options: IngestorOptions): Ingestor {
     await retry(act, { signal, onFailure });
   }
 
-  /** Plays the source from its start until the signal is aborted, or a journal is no longer the one it was played to. */
-  async function play(signal: AbortSignal): Promise<void> {
-    feed.enter('connecting');
-    feed.clock = null;
-    await writer.open(signal);
-    const before = counters();
-    const startedAt = time.now();
-    logger.info('source starts', { source: source.kind });
-    for await (const event of withTicks((inner) => liveOf(source, inner), TICK_MS, time, signal)) {
-      const same = event === 'tick' ? await writer.tick(signal) : await take(event, signal);
-      if (!same) {
-        logger.warn('the journal is another one: starting again');
-        return;
-      }
-      if (event !== 'tick' && event.state === 'finished') {
-        logger.info('replay finished', summaryOf(before, counters(), time.now() - startedAt));
-      }
+  async function serve(term: Term): Promise<void> {
+    const feed = createFeedReporter({
+      bus,
+      channel: channels.feedStatus,
+      kind: source.kind,
+      isHeld: term.isHeld,
+      isCatchingUp: () => fills?.isCatchingUp() ?? false,
+      counters,
+      leftOut: source.leftOut,
+      time,
+      logger,
+    });
+    const wanted = () => symbols?.current() ?? [];
+    const { journal } = bus;
+    fills = fill ? createFills({ ...fill, source, writer, journal, symbols: wanted, time, logger }) : null;
+    try {
+      const parts = { source, bus, channels, writer, symbols, feed, fills, rebuilds };
+      await serveTerm({ ...parts, counters, onTicks, time, logger }, term);
+    } finally {
+      filled = sumOf(filled, fills?.counters());
+      fills = null;
     }
   }
 
-  async function take(delivery: Delivery, signal: AbortSignal): Promise<boolean> {
-    // From here on live bars flow, again or for the first time, and none of them stands in a journal yet.
-    if (delivery.state === 'live' && fills !== null) await fills.plan(await fills.survey(undefined, signal), signal);
-    await writer.room(signal);
-    const same = await writer.write(delivery, signal);
-    feed.clock = delivery.clock;
-    if (delivery.bars.length > 0) feed.barsArrived();
-    if (delivery.state !== undefined && same) {
-      if (delivery.state === 'failed') logger.error('the source failed', { reason: delivery.reason });
-      feed.enter(delivery.state, delivery.reason);
+  async function counted(won: Term, signal: AbortSignal): Promise<void> {
+    term = won;
+    terms++;
+    try {
+      await serve(won);
+    } finally {
+      term = null;
+      if (!signal.aborted) termsLost++;
     }
-    return same;
-  }
-
-  /** What a newly registered symbol lacks is surveyed before its live bars come, and planned once they do. */
-  const registered = (signal: AbortSignal) => async (added: readonly string[]) => {
-    const stored = await fills?.survey(added, signal);
-    return async () => {
-      if (stored) await fills?.plan(stored, signal);
-    };
-  };
-
-  /** All that goes on at the same time. Where one part fails for good, all of them end, and the failure is thrown. */
-  async function runParts(signal: AbortSignal): Promise<void> {
-    const inner = new AbortController();
-    const both = AbortSignal.any([signal, inner.signal]);
-    const onTold = (count: number) => {
-      ticksTold += count;
-    };
-    const playing = async () => {
-      while (!both.aborted) await play(both);
-    };
-    const parts = [
-      playing(),
-      fills?.run(both),
-      symbols?.follow(registered(both), both),
-      ticks && relayTicks({ ticks, bus, channels, time, logger, onTold }, both),
-    ];
-    const failures: unknown[] = [];
-    const failed = (err: unknown) => {
-      // Whatever was tried when the signal came was given up for it.
-      if (!both.aborted) failures.push(err);
-      inner.abort();
-    };
-    await Promise.all(parts.map((part) => part?.catch(failed)));
-    if (failures.length > 0) throw failures[0];
   }
 
   return {
     counters,
+    standing() {
+      const leads = term?.isHeld() ?? false;
+      return {
+        leads,
+        queued: leads && source.history !== undefined ? (fills?.queued() ?? null) : null,
+        leftOut: leads ? (source.leftOut?.().length ?? 0) : null,
+      };
+    },
+
     async run(signal) {
       try {
         await declare(signal);
-      } catch (err) {
-        if (signal.aborted) return;
-        throw err;
-      }
-      const reporting = new AbortController();
-      const reports = feed.run(reporting.signal);
-      try {
-        await writer.open(signal);
-        await runParts(signal);
+        await election.run((won) => counted(won, signal), signal);
       } catch (err) {
         if (!signal.aborted) throw err;
-      } finally {
-        reporting.abort();
-        await reports;
-        await feed.close();
       }
     },
   };
 }
 
-/** The source's live stream, in which its error is the last delivery. */
-async function* liveOf(source: Source, signal: AbortSignal): AsyncGenerator<Delivery> {
-  try {
-    yield* source.live(signal);
-  } catch (err) {
-    yield { clock: null, bars: [], state: 'failed', reason: err instanceof Error ? err.message : String(err) };
-  }
+/** For people who look who leads, and no other process's: numbers of processes come again, in containers at once. */
+function ownName(): string {
+  return `${hostname()}:${process.pid}:${randomUUID().slice(0, 8)}`;
 }
 
-function summaryOf(before: Counters, after: Counters, durationMs: number): Record<string, unknown> {
-  const refused: Record<string, number> = {};
-  let malformed = 0;
-  for (const [reason, count] of Object.entries(after.refused)) {
-    const added = count - (before.refused[reason] ?? 0);
-    if (added > 0) refused[reason] = added;
-    malformed += added;
-  }
-  const bars = after.bars - before.bars;
-  return { lines: bars + malformed, bars, malformed, refused, entries: after.entries - before.entries, durationMs };
+function sumOf(one: FillsCounters, other: FillsCounters | undefined): FillsCounters {
+  if (other === undefined) return one;
+  return {
+    bars: one.bars + other.bars,
+    ranges: one.ranges + other.ranges,
+    failures: one.failures + other.failures,
+    requests: one.requests + other.requests,
+    rateLimited: one.rateLimited + other.rateLimited,
+  };
 }

@@ -1,12 +1,22 @@
-import { type Append, BusUnavailable, type Journal, type JournalHead, type Message } from '@candlewire/bus';
+import {
+  type Append,
+  type Appended,
+  BusUnavailable,
+  type Journal,
+  type JournalHead,
+  type Message,
+  NotLeader,
+} from '@candlewire/bus';
 import {
   type Bar,
   type Channels,
   ENTRY_BARS_MAX,
   encodeBar,
+  encodeEntry,
   encodeEntryOf,
   PARTITIONS,
   partitionOf,
+  type RebuildOrder,
 } from '@candlewire/contracts';
 import { boundedLog, type Logger, retry } from '@candlewire/runtime';
 import type { Delivery } from './sources/source';
@@ -34,13 +44,17 @@ export interface JournalWriterOptions {
 /**
  * The ingestor's end of the journals. Nothing here gives up while the bus is away: it retries, with backoff, until the
  * signal is aborted (and throws then). An append that is tried again may stand in a journal twice, which changes nothing.
- * What the bus refuses for good is thrown.
+ * What the bus refuses for good is thrown: that somebody else leads, above all (`NotLeader`).
  */
 export interface JournalWriter {
-  /** Bars and entries appended so far. */
-  readonly appended: { readonly bars: number; readonly entries: number };
-  /** Takes the journals as they are now, and all that was known of clocks as unsaid: before a source begins. */
-  open(signal: AbortSignal): Promise<void>;
+  /** Bars and entries appended so far, and appends that were refused because another one leads. */
+  readonly appended: { readonly bars: number; readonly entries: number; readonly fenced: number };
+  /**
+   * Takes the journals as they are now, and all that was known of clocks as unsaid: before a source begins. From now on
+   * `token` stands for the right to append; null where nobody leads.
+   * @returns false where a journal is another one than this process knew, in an earlier term perhaps
+   */
+  open(token: string | null, signal: AbortSignal): Promise<boolean>;
   /** Waits until no partition has more bars waiting than it may. */
   room(signal: AbortSignal): Promise<void>;
   /**
@@ -56,6 +70,10 @@ export interface JournalWriter {
    * @returns the journal with them; null where it is not the one that was opened: nothing was appended
    */
   appendHistory(partition: number, bars: readonly Bar[], signal: AbortSignal): Promise<JournalHead | null>;
+  /** Appends an order to a partition's journal: soon, whatever waits there. Where the journal is another one, nothing. */
+  appendOrder(partition: number, order: RebuildOrder, signal: AbortSignal): Promise<void>;
+  /** Resolves when nothing is being appended. */
+  idle(): Promise<void>;
   /** Identity of a partition's journal as it was last seen; '' before the journals were opened. */
   journalOf(partition: number): string;
 }
@@ -83,8 +101,10 @@ export function createJournalWriter({ journal, channels, time, logger }: Journal
       toldAt: Number.NEGATIVE_INFINITY,
     };
   });
-  const appended = { bars: 0, entries: 0 };
+  const appended = { bars: 0, entries: 0, fenced: 0 };
   const logAway = boundedLog(logger, 'the bus is away', { first: 1 });
+  const underWay = new Set<Promise<unknown>>();
+  let token: string | null = null;
   let clock: number | null = null;
   let lookedAt = time.now();
 
@@ -94,6 +114,25 @@ export function createJournalWriter({ journal, channels, time, logger }: Journal
       logAway({ err, attempt });
     };
     return retry(act, { signal, onFailure });
+  }
+
+  async function send(
+    appends: readonly Append[],
+    alongside: readonly Message[],
+    signal: AbortSignal,
+  ): Promise<readonly Appended[]> {
+    // Of the term in which it was begun: what is tried again must not profit from the next one.
+    const by = token;
+    const sending = persist(() => journal.append(by, appends, alongside), signal);
+    underWay.add(sending);
+    try {
+      return await sending;
+    } catch (err) {
+      if (err instanceof NotLeader) appended.fenced++;
+      throw err;
+    } finally {
+      underWay.delete(sending);
+    }
   }
 
   /** Adopts the journals' heads; false where one is another than it was. */
@@ -123,7 +162,7 @@ export function createJournalWriter({ journal, channels, time, logger }: Journal
     signal: AbortSignal,
   ): Promise<boolean> {
     if (appends.length === 0) return true;
-    const results = await persist(() => journal.append(appends, alongside), signal);
+    const results = await send(appends, alongside, signal);
     lookedAt = time.now();
     let same = true;
     for (const [index, { head, waiting }] of results.entries()) {
@@ -180,11 +219,13 @@ export function createJournalWriter({ journal, channels, time, logger }: Journal
   return {
     appended,
 
-    async open(signal) {
-      await look(signal);
+    async open(by, signal) {
+      token = by;
+      const same = await look(signal);
       for (const partition of partitions) partition.clock = Number.NEGATIVE_INFINITY;
       clock = null;
       await refreshWaiting(signal);
+      return same;
     },
 
     async room(signal) {
@@ -235,6 +276,8 @@ export function createJournalWriter({ journal, channels, time, logger }: Journal
         signal.throwIfAborted();
         await refreshWaiting(signal);
       }
+      // The signal ends with the term: whoever comes too late for it must not append in the next one.
+      signal.throwIfAborted();
       // Counted at once, so that whoever runs beside this one does not take the same room.
       partition.waiting += bars.length;
       partition.served = true;
@@ -244,7 +287,7 @@ export function createJournalWriter({ journal, channels, time, logger }: Journal
         text: encodeEntryOf(null, bars.map(encodeBar)),
         bars: bars.length,
       };
-      const [result] = await persist(() => journal.append([append]), signal);
+      const [result] = await send([append], [], signal);
       partition.waiting = result!.waiting;
       // Not taken over: whoever plays the source has to notice that it is another one.
       if (result!.head.id !== opened.id) return null;
@@ -252,6 +295,20 @@ export function createJournalWriter({ journal, channels, time, logger }: Journal
       appended.bars += bars.length;
       appended.entries++;
       return result!.head;
+    },
+
+    async appendOrder(number, order, signal) {
+      const { head } = partitions[number]!;
+      if (head === null) return;
+      const text = encodeEntry({ clock: null, bars: [], rebuild: order });
+      const [result] = await send([{ partition: number, known: head, text, bars: 0 }], [], signal);
+      if (result!.head.id !== head.id) return;
+      moveTo(partitions[number]!, result!.head);
+      appended.entries++;
+    },
+
+    async idle() {
+      await Promise.allSettled(underWay);
     },
 
     journalOf: (partition) => partitions[partition]!.head?.id ?? '',

@@ -5,7 +5,9 @@ import {
   BusUnavailable,
   type Journal,
   type JournalHead,
+  type Leader,
   type Message,
+  NotLeader,
 } from '@candlewire/bus';
 import { decodeEntry, FeedStatus, type JournalEntry, PARTITIONS } from '@candlewire/contracts';
 
@@ -32,6 +34,11 @@ export class RecordingBus implements Bus {
   away = false;
   /** While there is one, an append waits for it after it was taken. */
   blocked: Promise<void> | null = null;
+  /** Appends that were refused. */
+  fenced = 0;
+  /** Who leads. */
+  token: string | null = null;
+  private terms = 0;
   private ids = 0;
   private journals = this.empty();
 
@@ -41,8 +48,12 @@ export class RecordingBus implements Bus {
       this.opened++;
       return this.journals.map(headOf);
     },
-    append: async (appends, alongside = []) => {
+    append: async (token, appends, alongside = []) => {
       this.reach();
+      if (token !== this.token) {
+        this.fenced++;
+        throw new NotLeader();
+      }
       this.published.push(...alongside);
       const answers = appends.map((append) => this.append(append));
       await this.blocked;
@@ -55,6 +66,24 @@ export class RecordingBus implements Bus {
     read: () => Promise.reject(new Error('nobody reads here')),
     consumed: () => Promise.reject(new Error('nobody reads here')),
     onAppend: () => Promise.reject(new Error('nobody reads here')),
+  };
+
+  readonly leader: Leader = {
+    acquire: async (owner) => {
+      this.reach();
+      if (this.token !== null && !this.token.endsWith(owner)) return null;
+      this.token = `${++this.terms}:${owner}`;
+      return this.token;
+    },
+    renew: async (token) => {
+      this.reach();
+      return token === this.token;
+    },
+    release: async (token) => {
+      this.reach();
+      if (token === this.token) this.token = null;
+    },
+    onRelease: async () => async () => {},
   };
 
   readonly demand: Bus['demand'] = {

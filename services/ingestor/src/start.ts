@@ -1,5 +1,6 @@
 import { type Bus, connectBus } from '@candlewire/bus';
-import { channelsOf } from '@candlewire/contracts';
+import type { MarketCalendar } from '@candlewire/candles';
+import { channelsOf, type SourceKind } from '@candlewire/contracts';
 import {
   createMetrics,
   type Env,
@@ -13,9 +14,11 @@ import { connectStore, migrate, type Store } from '@candlewire/store';
 import { DEFAULT_SYMBOLS, parseIngestorConfig } from './config';
 import { createIngestor, type IngestorOptions } from './ingestor';
 import { registerMetrics } from './metrics';
+import { createAlpacaSource } from './sources/alpaca/alpaca-source';
+import { alpacaSettings, TEST_SYMBOLS } from './sources/alpaca/settings';
 import { createReplaySource } from './sources/replay-source';
 import { createSimulatorSource } from './sources/simulator-source';
-import { createSymbolSet } from './symbols';
+import { createSymbolSet, type SymbolSet, type SymbolSetOptions } from './symbols';
 import { systemTime } from './time';
 
 export interface StartOptions {
@@ -35,7 +38,7 @@ type Config = ReturnType<typeof parseIngestorConfig>;
 export async function startIngestor(env: Env, logger: Logger, options: StartOptions = {}): Promise<Running> {
   const { bus: given, metrics = createMetrics() } = options;
   const config = parseIngestorConfig(env, given !== undefined);
-  const parts = config.SOURCE === 'replay' ? replay(config, logger) : simulator(config);
+  const parts = PARTS[config.SOURCE](config, logger);
   const { METRICS_PORT: port, METRICS_HOST: host } = config;
   const told =
     options.metrics === undefined && port !== undefined
@@ -47,11 +50,13 @@ export async function startIngestor(env: Env, logger: Logger, options: StartOpti
     ...parts(bus, store, logger),
     bus,
     store,
+    rebuilds: store,
     migrate: () => migrate(config.DATABASE_URL),
     prefix: config.REDIS_PREFIX,
+    leaseMs: config.INGESTOR_LEASE_MS,
     logger,
   });
-  registerMetrics(metrics, { source: config.SOURCE, counters: ingestor.counters, journal: bus.journal });
+  registerMetrics(metrics, { source: config.SOURCE, ingestor, journal: bus.journal });
   const stop = new AbortController();
   const done = ingestor.run(stop.signal);
   return {
@@ -79,33 +84,60 @@ export async function startIngestor(env: Env, logger: Logger, options: StartOpti
 type SourceParts = (bus: Bus, store: Store, logger: Logger) => Pick<IngestorOptions, 'source' | 'symbols' | 'fill'>;
 
 function replay(config: Config, logger: Logger): SourceParts {
+  const calendar = loadCalendar('nyse', config.CALENDAR_FILE);
   const source = createReplaySource({
     file: config.REPLAY_FILE!,
     speed: config.REPLAY_SPEED,
     graceMs: config.FINAL_GRACE_MS,
-    calendar: loadCalendar('nyse', config.CALENDAR_FILE),
+    calendar,
     time: systemTime,
     logger,
   });
-  return () => ({ source });
+  return (_bus, store) => ({ source, fill: fillOf(config, store, calendar) });
 }
 
 function simulator(config: Config): SourceParts {
   const calendar = loadCalendar(config.SIM_CALENDAR, config.CALENDAR_FILE);
   return (bus, store, logger) => {
-    const symbols = createSymbolSet({
-      store,
-      bus,
-      channel: channelsOf(config.REDIS_PREFIX).symbols,
-      wanted: config.SYMBOLS ?? null,
-      defaults: DEFAULT_SYMBOLS,
-      time: systemTime,
-      logger,
-    });
+    const symbols = symbolsOf(config, { store, bus, defaults: DEFAULT_SYMBOLS, logger });
     return {
       source: createSimulatorSource({ seed: config.SIM_SEED, calendar, symbols: symbols.current, time: systemTime }),
       symbols,
-      fill: { store, databaseUrl: config.DATABASE_URL, calendar, historyDays: config.HISTORY_DAYS },
+      fill: fillOf(config, store, calendar),
     };
   };
+}
+
+function alpaca(config: Config): SourceParts {
+  const settings = alpacaSettings(config);
+  const isTest = settings.feed === 'test';
+  const calendar = loadCalendar(isTest ? '24x7' : 'nyse', config.CALENDAR_FILE);
+  const defaults = isTest ? TEST_SYMBOLS : DEFAULT_SYMBOLS;
+  return (bus, store, logger) => {
+    const symbols = symbolsOf(config, { store, bus, defaults, lingerMs: config.DEMAND_LINGER_MS, logger });
+    return {
+      source: createAlpacaSource({ settings, calendar, symbols: symbols.current, time: systemTime, logger }),
+      symbols,
+      fill: fillOf(config, store, calendar, config.HISTORY_MAX_PER_MIN),
+    };
+  };
+}
+
+const PARTS: Readonly<Record<SourceKind, (config: Config, logger: Logger) => SourceParts>> = {
+  simulator,
+  alpaca,
+  replay,
+};
+
+function symbolsOf(
+  config: Config,
+  options: Pick<SymbolSetOptions, 'store' | 'bus' | 'defaults' | 'lingerMs' | 'logger'>,
+): SymbolSet {
+  const channel = channelsOf(config.REDIS_PREFIX).symbols;
+  return createSymbolSet({ ...options, channel, wanted: config.SYMBOLS ?? null, time: systemTime });
+}
+
+/** @param maxPerMin HISTORY_MAX_PER_MIN, for a source that counts requests */
+function fillOf(config: Config, store: Store, calendar: MarketCalendar, maxPerMin = Number.POSITIVE_INFINITY) {
+  return { store, databaseUrl: config.DATABASE_URL, calendar, historyDays: config.HISTORY_DAYS, maxPerMin };
 }

@@ -47,12 +47,13 @@ afterEach(async () => {
   await bus.close();
 });
 
-function symbolSet(wanted: readonly string[] | null = null): SymbolSet {
-  return createSymbolSet({ store, bus, channel: CHANNEL, wanted, defaults: ['A', 'B'], time, logger: silentLogger });
+function symbolSet(wanted: readonly string[] | null = null, lingerMs = 0): SymbolSet {
+  const deps = { store, bus, channel: CHANNEL, time, logger: silentLogger };
+  return createSymbolSet({ ...deps, wanted, defaults: ['A', 'B'], lingerMs });
 }
 
-async function followed(onRegistered: OnRegistered = async () => async () => {}): Promise<SymbolSet> {
-  const set = symbolSet(['A']);
+async function followed(onRegistered: OnRegistered = async () => async () => {}, lingerMs = 0): Promise<SymbolSet> {
+  const set = symbolSet(['A'], lingerMs);
   await set.begin();
   following = set.follow(onRegistered, stop.signal);
   return set;
@@ -118,6 +119,68 @@ describe('the set', () => {
     store.away = true;
     await bus.demand.want(['B'], LEASE_MS);
     await becomes(set, 'A', 'B');
+  });
+});
+
+describe('what was watched', () => {
+  const LINGER_MS = 60_000;
+  const lingering = () => followed(undefined, LINGER_MS);
+  /** The end of a lease, of which nobody is told. */
+  const expire = (symbol: string) => bus.demand.drop(symbol);
+  /** Moves the clock on, and waits until the set was looked at after that. */
+  async function looked(ms: number): Promise<void> {
+    time.advance(ms);
+    const asked = jest.spyOn(store, 'activeSymbols');
+    await waitFor(async () => {
+      await bus.publish([{ channel: CHANNEL, text: 'NOBODY' }]);
+      return asked.mock.calls.length > 2;
+    });
+    asked.mockRestore();
+  }
+
+  test('lingers behind what is watched, and is let go at the end of that time', async () => {
+    const set = await lingering();
+    await bus.demand.want(['Y', 'Z'], LEASE_MS * 10);
+    await becomes(set, 'A', 'Y', 'Z');
+    await expire('Y');
+    time.advance(1_000);
+    await becomes(set, 'A', 'Z', 'Y');
+    await looked(LINGER_MS - 1_000);
+    expect(set.current()).toEqual(['A', 'Z', 'Y']);
+    time.advance(1_000);
+    await becomes(set, 'A', 'Z');
+  });
+
+  test('is watched again where somebody comes back in time', async () => {
+    const set = await lingering();
+    await bus.demand.want(['Y', 'Z'], LEASE_MS * 10);
+    await becomes(set, 'A', 'Y', 'Z');
+    await expire('Y');
+    time.advance(1_000);
+    await becomes(set, 'A', 'Z', 'Y');
+    await bus.demand.want(['Y'], LEASE_MS * 10);
+    await looked(LINGER_MS);
+    expect(set.current()).toEqual(['A', 'Z', 'Y']);
+  });
+
+  test('is let go at once where it is told that it was deactivated', async () => {
+    const set = await lingering();
+    await bus.demand.want(['Y', 'Z'], LEASE_MS);
+    await becomes(set, 'A', 'Y', 'Z');
+    await bus.publish([{ channel: CHANNEL, text: 'Y' }]);
+    await bus.demand.drop('Y');
+    await waitFor(() => {
+      time.advance(100);
+      return set.current().length === 2;
+    });
+    expect(set.current()).toEqual(['A', 'Z']);
+  });
+
+  test('and is not, is the same array while nothing changes', async () => {
+    const set = await lingering();
+    const before = set.current();
+    await looked(1_000);
+    expect(set.current()).toBe(before);
   });
 });
 

@@ -14,13 +14,18 @@ export interface SymbolSetOptions {
   /** Registered at start whatever the store says; null: `defaults`, where the store knows no symbol at all. */
   readonly wanted: readonly string[] | null;
   readonly defaults: readonly string[];
+  /** How long what nobody watches any more is still delivered, for whoever comes back; default 0. What is deactivated goes at once. */
+  readonly lingerMs?: number;
   readonly time: Time;
   readonly logger: Logger;
 }
 
-/** What a source is to deliver: what is registered in the store, then what somebody watches. */
+/** What a source is to deliver: what is registered in the store, then what somebody watches, or did a moment ago. */
 export interface SymbolSet {
-  /** Registered ones ascending, then those that are merely watched, the longest watched first. */
+  /**
+   * Registered ones ascending, then those that are merely watched, the longest watched first, then those that were until
+   * a moment ago. Another array where it is another set, or in another order.
+   */
   current(): readonly string[];
   /**
    * Registers what is to be registered, and looks for the first time.
@@ -39,16 +44,37 @@ export interface SymbolSet {
 export type OnRegistered = (symbols: readonly string[]) => Promise<() => Promise<void>>;
 
 export function createSymbolSet(options: SymbolSetOptions): SymbolSet {
-  const { store, bus, channel, wanted, defaults, time, logger } = options;
+  const { store, bus, channel, wanted, defaults, lingerMs = 0, time, logger } = options;
   const logStale = boundedLog(logger, 'symbols not looked up', { first: 1 });
   let registered: readonly string[] = [];
   let watched: readonly string[] = [];
   let current: readonly string[] = [];
+  /** Symbols that were watched, and until when they linger. */
+  const lingering = new Map<string, number>();
+  /** Watched symbols of which something was told: where they are watched no more, somebody ended that. */
+  const told = new Set<string>();
   let changed = new AbortController();
 
   function deliver(): void {
-    const active = new Set(registered);
-    current = [...registered, ...watched.filter((symbol) => !active.has(symbol))];
+    const next = [...new Set([...registered, ...watched, ...lingering.keys()])];
+    const isSame = next.length === current.length && next.every((symbol, at) => symbol === current[at]);
+    if (!isSame) current = next;
+  }
+
+  function watch(leased: readonly string[]): void {
+    const now = time.now();
+    const isLeased = new Set(leased);
+    for (const symbol of watched) if (!isLeased.has(symbol)) lingering.set(symbol, now + lingerMs);
+    watched = leased;
+    for (const [symbol, until] of lingering) {
+      if (until <= now || isLeased.has(symbol) || told.has(symbol)) lingering.delete(symbol);
+    }
+    for (const symbol of told) if (!isLeased.has(symbol)) told.delete(symbol);
+  }
+
+  function heard(symbol: string): void {
+    if (watched.includes(symbol) || lingering.has(symbol)) told.add(symbol);
+    changed.abort();
   }
 
   /** What `ask` says, or what was known. */
@@ -70,7 +96,7 @@ export function createSymbolSet(options: SymbolSetOptions): SymbolSet {
     const added = active.filter((symbol) => !before.has(symbol));
     const onDelivered = added.length > 0 ? await onRegistered(added) : null;
     registered = active;
-    watched = leased;
+    watch(leased);
     deliver();
     if (added.length > 0) logger.info('symbols registered', { symbols: added });
     await onDelivered?.();
@@ -89,7 +115,7 @@ export function createSymbolSet(options: SymbolSetOptions): SymbolSet {
     async follow(onRegistered, signal) {
       const wake = () => changed.abort();
       // Not awaited: while the bus is away this waits.
-      const listening = [bus.subscribe(channel, wake), bus.demand.onWant(wake)];
+      const listening = [bus.subscribe(channel, heard), bus.demand.onWant(wake)];
       signal.addEventListener('abort', wake);
       try {
         while (!signal.aborted) {

@@ -1,8 +1,8 @@
 import { silentLogger } from '@candlewire/runtime';
+import type { FillKey, PlannedFill } from '@candlewire/store';
 import { type TestDatabase, testDatabase, waitFor } from '@candlewire/testkit';
 import { type FillQueue, type FillQueueOptions, openFillQueue } from './fill-queue';
 import type { FillProgress } from './fill-range';
-import type { FillRange, PlannedRange } from './plan';
 
 type Work = FillQueueOptions['work'];
 
@@ -18,14 +18,24 @@ afterEach(async () => {
   await database.drop();
 });
 
+const failed: unknown[] = [];
+const onFailure = async (fill: FillKey, err: Error, isLast: boolean) =>
+  void failed.push([fill.symbol, err.message, isLast]);
+
 async function open(work: Work): Promise<FillQueue> {
-  const queue = await openFillQueue({ url: database.url, logger: silentLogger, work });
+  const queue = await openFillQueue({ url: database.url, logger: silentLogger, work, onFailure });
   opened.push(queue);
   return queue;
 }
 
-const planned = (symbol: string, priority = 1): PlannedRange => ({ symbol, from: 60_000, to: 120_000, priority });
-const progress: FillProgress = { journal: { id: 'j', last: 3 }, next: 120_000 };
+const planned = (symbol: string, priority = 1): PlannedFill => ({
+  symbol,
+  from: 60_000,
+  to: 120_000,
+  backfill: '',
+  priority,
+});
+const progress: FillProgress = { journal: { id: 'j', last: 3 }, next: 120_000, fetchedAt: 5, notBefore: 0 };
 const untilAborted = (signal: AbortSignal) =>
   new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()));
 
@@ -40,7 +50,7 @@ test('what has the lower number is worked on first, and what is there already is
         gates[symbol] = resolve;
       });
     }
-    return 'stored';
+    return 'done';
   });
   await queue.add([planned('FIRST'), planned('SECOND')]);
   await waitFor(() => seen.length === 2);
@@ -54,7 +64,7 @@ test('what has the lower number is worked on first, and what is there already is
 });
 
 test('a range that is done can be added again', async () => {
-  const queue = await open(async () => 'stored');
+  const queue = await open(async () => 'done');
   for (let time = 1; time <= 2; time++) {
     await queue.add([planned('A')]);
     await waitFor(() => queue.counters.ranges === time);
@@ -63,9 +73,9 @@ test('a range that is done can be added again', async () => {
 
 test('a range that fails is tried again, with the progress that was saved', async () => {
   const seen: unknown[] = [];
-  const queue = await open(async (range: FillRange, known, save) => {
+  const queue = await open(async (range: FillKey, known, save) => {
     seen.push([range, known]);
-    if (seen.length > 1) return 'stored';
+    if (seen.length > 1) return 'done';
     await save(progress);
     throw new Error('the source is away');
   });
@@ -77,11 +87,12 @@ test('a range that fails is tried again, with the progress that was saved', asyn
     [range, progress],
   ]);
   expect(queue.counters).toEqual({ ranges: 1, failures: 1 });
+  expect(failed.splice(0)).toEqual([['A', 'the source is away', false]]);
 });
 
 test('a range that was only appended is looked at again, which is no failure', async () => {
   let looks = 0;
-  const queue = await open(async () => (++looks < 3 ? 'appended' : 'stored'));
+  const queue = await open(async () => (++looks < 3 ? 'appended' : 'done'));
   await queue.add([planned('A')]);
   await waitFor(() => queue.counters.ranges === 1);
   expect(looks).toBe(3);
@@ -102,10 +113,22 @@ test('closing hands back what is worked on, to be taken up soon by another, not 
   let known: FillProgress | null = null;
   const second = await open(async (_range, before) => {
     known = before;
-    return 'stored';
+    return 'done';
   });
   await waitFor(() => second.counters.ranges === 1, { timeoutMs: 4_000 });
   expect(known).toEqual(progress);
+});
+
+test('what has to wait is looked at again when it was said, and not before', async () => {
+  const looks: number[] = [];
+  const queue = await open(async () => {
+    looks.push(Date.now());
+    return looks.length === 1 ? 1_500 : 'done';
+  });
+  await queue.add([planned('A')]);
+  await waitFor(() => queue.counters.ranges === 1);
+  expect(looks[1]! - looks[0]!).toBeGreaterThanOrEqual(1_500);
+  expect(queue.counters.failures).toBe(0);
 });
 
 test('five open it at the same moment', async () => {
@@ -114,7 +137,7 @@ test('five open it at the same moment', async () => {
     Array.from({ length: 5 }, () =>
       open(async ({ symbol }) => {
         seen.push(symbol);
-        return 'stored';
+        return 'done';
       }),
     ),
   );
@@ -126,6 +149,6 @@ test('five open it at the same moment', async () => {
 test('says why it cannot be opened where Postgres is away', async () => {
   const url = new URL(database.url);
   url.port = '1';
-  const opening = openFillQueue({ url: url.href, logger: silentLogger, work: async () => 'stored' });
+  const opening = openFillQueue({ url: url.href, logger: silentLogger, work: async () => 'done', onFailure });
   await expect(opening).rejects.toThrow('ECONNREFUSED');
 });

@@ -1,7 +1,7 @@
 import { backoffMs, boundedLog, type Logger, pause } from '@candlewire/runtime';
+import type { FillKey, PlannedFill } from '@candlewire/store';
 import { createPostgresBackend, DelayedError, type Job, withBackend } from 'bullmq';
-import type { FillOutcome, FillProgress } from './fill-range';
-import type { FillRange, PlannedRange } from './plan';
+import type { FillProgress } from './fill-range';
 
 /** Tables of the queue, in the store's database: it outlives a lost Redis, and needs none. */
 const SCHEMA = 'jobs';
@@ -15,11 +15,9 @@ const LOCK_MS = 10_000;
 const STALLED_CHECK_MS = 5_000;
 /** Being taken from a killed process is nobody's failure. */
 const STALLED_MAX = 1_000_000;
-/** With the pauses between them: more than a day. Then a job rests until something is planned again. */
+/** With the pauses between them: more than a day. Then a range is given up, until an ingestor takes the lead anew. */
 const ATTEMPTS_MAX = 200;
 const RETRY_MAX_MS = 600_000;
-/** Jobs that rest so. */
-const FAILED_MAX = 100_000;
 /** What was appended is looked at after a commit's time, then as often as it costs little: bars that change nothing are committed late. */
 const CONFIRM_FIRST_MS = 500;
 const CONFIRM_MS = 5_000;
@@ -35,17 +33,25 @@ const RECONNECT_MS = 1_000;
 
 const { Queue, Worker } = withBackend(createPostgresBackend);
 
+/**
+ * How a look at a range ended: `done`, whatever it came to; `appended`: it stands in a journal, to be looked at until it is
+ * committed; `interrupted`: `signal` was aborted; a number: to be looked at again after so many ms.
+ */
+export type WorkOutcome = 'done' | 'appended' | 'interrupted' | number;
+
 export interface FillQueueOptions {
   /** DATABASE_URL */
   readonly url: string;
   readonly logger: Logger;
   /** Works on a range until it is done, or `signal` is aborted. A range that it throws at is tried again later. */
   readonly work: (
-    range: FillRange,
+    fill: FillKey,
     progress: FillProgress | null,
     save: (progress: FillProgress) => Promise<void>,
     signal: AbortSignal,
-  ) => Promise<FillOutcome>;
+  ) => Promise<WorkOutcome>;
+  /** Hears of each failure; `isLast`: the range is given up. */
+  readonly onFailure: (fill: FillKey, err: Error, isLast: boolean) => Promise<void>;
 }
 
 export interface FillCounters {
@@ -58,14 +64,14 @@ export interface FillCounters {
 /** Ranges to be filled, in Postgres, and this process's part in the work on them. */
 export interface FillQueue {
   readonly counters: FillCounters;
-  /** Adds what is not in the queue already, and has another try at what was given up. */
-  add(ranges: readonly PlannedRange[]): Promise<void>;
+  /** Adds what is not in the queue already. */
+  add(fills: readonly PlannedFill[]): Promise<void>;
   /** Hands back what is being worked on, and disconnects; gives up after some seconds without Postgres. */
   close(): Promise<void>;
 }
 
 /** @throws where Postgres cannot be reached or refuses the tables */
-export async function openFillQueue({ url, logger, work }: FillQueueOptions): Promise<FillQueue> {
+export async function openFillQueue({ url, logger, work, onFailure }: FillQueueOptions): Promise<FillQueue> {
   const counters = { ranges: 0, failures: 0 };
   const stopping = new AbortController();
   const logFailure = boundedLog(logger, 'history not filled, to be tried again');
@@ -73,7 +79,7 @@ export async function openFillQueue({ url, logger, work }: FillQueueOptions): Pr
   const onError = (err: Error) => logLost({ err });
   const connection = (max: number) => ({ connectionString: url, schema: SCHEMA, migrate: true, max });
 
-  const queue = new Queue<FillRange>(QUEUE, {
+  const queue = new Queue<FillKey>(QUEUE, {
     connection: connection(QUEUE_POOL_MAX),
     streams: { events: { maxLen: EVENTS_MAX } },
     defaultJobOptions: {
@@ -81,7 +87,8 @@ export async function openFillQueue({ url, logger, work }: FillQueueOptions): Pr
       backoff: { type: 'custom' },
       // A range that is done may be planned again: only one that is still to be filled is in the way.
       removeOnComplete: true,
-      removeOnFail: { count: FAILED_MAX },
+      // What was given up is known to the store.
+      removeOnFail: true,
     },
   });
   queue.on('error', onError);
@@ -92,21 +99,32 @@ export async function openFillQueue({ url, logger, work }: FillQueueOptions): Pr
     throw err;
   }
 
-  async function process(job: Job<FillRange>, token?: string): Promise<void> {
+  async function process(job: Job<FillKey>, token?: string): Promise<void> {
     // BullMQ has 0 for no progress.
     const progress = typeof job.progress === 'object' ? (job.progress as FillProgress) : null;
     const save = (next: FillProgress) => job.updateProgress(next);
     // A worker that is being closed may still take one, the very job that it has just handed back for instance.
-    const outcome = stopping.signal.aborted ? 'interrupted' : await work(job.data, progress, save, stopping.signal);
-    if (outcome === 'stored') return;
-    const wasAppended = progress !== null && progress.next >= job.data.to;
-    const pauseMs = outcome === 'interrupted' ? HAND_OVER_MS : wasAppended ? CONFIRM_MS : CONFIRM_FIRST_MS;
-    // Neither is a failure: the job goes back as it is, for this process later or for another one soon.
-    await job.moveToDelayed(Date.now() + pauseMs, token);
+    let outcome: WorkOutcome;
+    try {
+      outcome = stopping.signal.aborted ? 'interrupted' : await work(job.data, progress, save, stopping.signal);
+    } catch (err) {
+      await onFailure(job.data, err as Error, job.attemptsMade + 1 >= ATTEMPTS_MAX);
+      throw err;
+    }
+    if (outcome === 'done') return;
+    // None of it is a failure: the job goes back as it is, for this process later or for another one soon.
+    await job.moveToDelayed(backAt(outcome, progress), token);
     throw new DelayedError();
   }
 
-  const worker = new Worker<FillRange>(QUEUE, process, {
+  function backAt(outcome: Exclude<WorkOutcome, 'done'>, before: FillProgress | null): number {
+    if (typeof outcome === 'number') return Date.now() + Math.max(0, Math.ceil(outcome));
+    if (outcome === 'interrupted') return Date.now() + HAND_OVER_MS;
+    const wasAppended = before?.journal != null && Date.now() - before.fetchedAt > CONFIRM_MS;
+    return Date.now() + (wasAppended ? CONFIRM_MS : CONFIRM_FIRST_MS);
+  }
+
+  const worker = new Worker<FillKey>(QUEUE, process, {
     connection: connection(WORKER_POOL_MAX),
     concurrency: CONCURRENCY,
     lockDuration: LOCK_MS,
@@ -134,18 +152,17 @@ export async function openFillQueue({ url, logger, work }: FillQueueOptions): Pr
 
   return {
     counters,
-    async add(ranges) {
-      for (let at = 0; at < ranges.length; at += ADD_JOBS_MAX) {
+    async add(fills) {
+      for (let at = 0; at < fills.length; at += ADD_JOBS_MAX) {
         await queue.addBulk(
-          ranges.slice(at, at + ADD_JOBS_MAX).map(({ priority, ...range }) => ({
+          fills.slice(at, at + ADD_JOBS_MAX).map(({ priority, ...fill }) => ({
             name: 'history',
-            data: range,
-            // The range is the job's identity: planned twice, it is there once.
-            opts: { priority, jobId: `${range.symbol}_${range.from}_${range.to}` },
+            data: fill,
+            // What is to be filled is the job's identity: planned twice, it is there once.
+            opts: { priority, jobId: `${fill.symbol}_${fill.from}_${fill.to}_${fill.backfill}` },
           })),
         );
       }
-      await queue.retryJobs({ state: 'failed' });
     },
     async close() {
       stopping.abort();

@@ -1,9 +1,10 @@
-import { createInProcessBus } from '@candlewire/bus';
+import { createInProcessBus, type JournalHead } from '@candlewire/bus';
 import {
   type Bar,
   channelsOf,
   decodeEntry,
   encodeEntry,
+  HOUR_MS,
   MINUTE_MS,
   PARTITIONS,
   partitionOf,
@@ -36,21 +37,25 @@ async function setUp() {
     },
   };
   const writer = createJournalWriter({ journal, channels: channelsOf('test'), time, logger: silentLogger });
-  await writer.open(stop.signal);
+  await writer.open(null, stop.signal);
   const asked: number[] = [];
   let counted = 0;
+  let turns = 0;
+  let now = range.to + HOUR_MS;
   const saved: FillProgress[] = [];
   const deps: FillDeps = {
     async *history(_symbol, from, to) {
       asked.push(from);
       const wanted = all.filter(({ openTime }) => openTime >= from && openTime < to);
-      for (let at = 0; at < wanted.length; at += PAGE) yield wanted.slice(at, at + PAGE);
+      for (let at = 0; at < wanted.length; at += PAGE) {
+        const page = wanted.slice(at, at + PAGE);
+        yield { bars: page, answeredTo: at + PAGE < wanted.length ? page.at(-1)!.openTime + MINUTE_MS : to };
+      }
     },
     writer,
     store: { consumed: async () => committed },
-    onBars: (count) => {
-      counted += count;
-    },
+    turn: async () => void turns++,
+    time: { now: () => now },
   };
   let committed = { id: '', last: 0 };
   const texts = async () => (await journal.read(P, { id: '', last: 0 }, 100)).entries;
@@ -65,7 +70,21 @@ async function setUp() {
     /** How often room for history was waited for. */
     pauses: () => pauses,
     fill: (progress: FillProgress | null = null, change: Partial<FillDeps> = {}) =>
-      fillRange(range, progress, async (next) => void saved.push(next), { ...deps, ...change }, stop.signal),
+      fillRange(
+        range,
+        progress,
+        async (next, count) => {
+          saved.push(next);
+          counted += count;
+        },
+        { ...deps, ...change },
+        stop.signal,
+      ),
+    /** Requests that were made. */
+    turns: () => turns,
+    setNow: (ms: number) => {
+      now = ms;
+    },
     /** The owner commits everything that there is. */
     async commit() {
       const { head, entries } = await journal.read(P, { id: '', last: 0 }, 100);
@@ -107,10 +126,10 @@ test('the third entry waits until fewer than 1,000 bars do', async () => {
   const test = await setUp();
   const other = bars(Array(400).fill(1), { symbol: 'AAPL' });
   const [known] = (await test.journal.open(PARTITIONS)).slice(P);
-  await test.journal.append([
+  await test.journal.append(null, [
     { partition: P, known: known!, text: encodeEntry({ clock: null, bars: other }), bars: other.length },
   ]);
-  await test.writer.open(test.stop.signal);
+  await test.writer.open(null, test.stop.signal);
   const filling = test.fill();
   await waitFor(() => test.pauses() > 1);
   expect(await test.entries()).toHaveLength(3);
@@ -124,19 +143,19 @@ test('is stored once its owner has committed the last entry, and only appended b
   const test = await setUp();
   expect(
     await consumedMeanwhile(test, test.fill(null, { store: { consumed: async () => ({ id: '', last: 9 }) } })),
-  ).toBe('appended');
-  const progress = test.saved.at(-1)!;
+  ).toEqual({ state: 'appended' });
+  const progress = test.saved.at(-1)! as FillProgress & { journal: JournalHead };
   expect(progress.next).toBe(range.to);
   const consumed = (last: number) => ({ store: { consumed: async () => ({ id: progress.journal.id, last }) } });
-  expect(await test.fill(progress, consumed(progress.journal.last - 1))).toBe('appended');
-  expect(await test.fill(progress, consumed(progress.journal.last))).toBe('stored');
+  expect(await test.fill(progress, consumed(progress.journal.last - 1))).toEqual({ state: 'appended' });
+  expect(await test.fill(progress, consumed(progress.journal.last))).toEqual({ state: 'stored', progress });
   expect(test.asked).toEqual([range.from]);
 });
 
 test('goes on where it was left', async () => {
   const test = await setUp();
   await consumedMeanwhile(test, test.fill());
-  const half = test.saved[1]!;
+  const half = test.saved[2]!;
   expect(half.next).toBe(all[PAGE]!.openTime);
   await consumedMeanwhile(test, test.fill(half));
   expect(test.asked).toEqual([range.from, half.next]);
@@ -146,7 +165,7 @@ test('begins anew where the journal is another one', async () => {
   const test = await setUp();
   await consumedMeanwhile(test, test.fill());
   const progress = test.saved.at(-1)!;
-  await consumedMeanwhile(test, test.fill({ ...progress, journal: { ...progress.journal, id: 'lost' } }));
+  await consumedMeanwhile(test, test.fill({ ...progress, journal: { ...progress.journal!, id: 'lost' } }));
   expect(test.asked).toEqual([range.from, range.from]);
 });
 
@@ -165,16 +184,63 @@ test('fails where the journal is lost on the way, be it noticed here or by whoev
 
 test('of which the source has nothing is stored at once', async () => {
   const test = await setUp();
-  expect(await test.fill(null, { async *history() {} })).toBe('stored');
+  const nothing = {
+    async *history() {
+      yield { bars: [], answeredTo: range.to };
+    },
+  };
+  expect(await test.fill(null, nothing)).toMatchObject({
+    state: 'stored',
+    progress: { next: range.to, journal: null },
+  });
   expect(await test.entries()).toEqual([]);
 });
 
 test('is interrupted by its signal and not taken for the end', async () => {
   const test = await setUp();
   async function* history() {
-    yield all.slice(0, 1);
+    yield { bars: all.slice(0, 1), answeredTo: range.from + MINUTE_MS };
     test.stop.abort();
   }
-  expect(await test.fill(null, { history })).toBe('interrupted');
+  expect(await test.fill(null, { history })).toEqual({ state: 'interrupted' });
   expect(test.saved.at(-1)!.next).toBe(range.from + MINUTE_MS);
+});
+
+test('makes no request more than there are pages', async () => {
+  const test = await setUp();
+  await consumedMeanwhile(test, test.fill());
+  expect(test.turns()).toBe(Math.ceil(MINUTES / PAGE));
+});
+
+test('ends where the source cannot say more yet, and says when to ask for the rest', async () => {
+  const test = await setUp();
+  const WALL_MS = 16 * MINUTE_MS;
+  const behind = range.to - WALL_MS;
+  const history: FillDeps['history'] = async function* (_symbol, from) {
+    test.asked.push(from);
+    yield { bars: all.filter((bar) => bar.openTime >= from && bar.openTime < behind), answeredTo: behind };
+  };
+  test.setNow(range.to);
+  const first = await consumedMeanwhile(test, test.fill(null, { history }));
+  const progress = test.saved.at(-1)!;
+  expect(progress).toMatchObject({ next: behind, notBefore: range.to + WALL_MS });
+  await test.commit();
+  // Looked at before then, it is not asked again.
+  expect(await test.fill(progress, { history })).toEqual({ state: 'stored', progress });
+  expect(first.state).toMatch(/stored|appended/);
+  test.setNow(progress.notBefore);
+  const rest = await consumedMeanwhile(test, test.fill(progress));
+  expect(test.asked).toEqual([range.from, behind]);
+  expect(rest).toMatchObject({ state: expect.stringMatching(/stored|appended/) });
+  expect(test.saved.at(-1)!.next).toBe(range.to);
+});
+
+test('a minute that ended less than 60 s before it was fetched is a first delivery, and asked for once more', async () => {
+  const test = await setUp();
+  test.setNow(range.to + 59_999);
+  await consumedMeanwhile(test, test.fill());
+  const bars = (await test.entries()).flatMap(({ bars: list }): readonly Bar[] => list);
+  expect(bars.slice(-2).map(({ rev }) => rev)).toEqual([4, 0]);
+  expect(test.saved.at(-1)).toMatchObject({ next: range.to - MINUTE_MS, notBefore: expect.any(Number) });
+  expect(test.saved.at(-1)!.notBefore).toBeGreaterThanOrEqual(range.to + 60_000);
 });

@@ -62,7 +62,8 @@ describeWithRedis('history', () => {
 
   async function truth(symbol: string, from: number, to: number): Promise<Bar[]> {
     const bars: Bar[] = [];
-    for await (const page of simulator.history!(symbol, from, to, new AbortController().signal)) bars.push(...page);
+    for await (const page of simulator.history!(symbol, from, to, new AbortController().signal))
+      bars.push(...page.bars);
     return bars;
   }
 
@@ -126,7 +127,7 @@ describeWithRedis('history', () => {
     const aggregator = spawned('aggregator');
     const known = (await bus.journal.open(PARTITIONS))[partitionOf('AAPL')]!;
     const bars = await truth('AAPL', from, from + 5 * HOUR_MS);
-    await bus.journal.append([
+    await bus.journal.append(null, [
       { partition: partitionOf('AAPL'), known, text: encodeEntry({ clock: null, bars }), bars: bars.length },
     ]);
     await waitFor(async () => (await store.head('AAPL', '1m'))?.seq === bars.length, {

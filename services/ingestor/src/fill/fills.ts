@@ -1,114 +1,317 @@
+import type { Journal } from '@candlewire/bus';
 import type { MarketCalendar } from '@candlewire/candles';
+import { HOUR_MS, MINUTE_MS } from '@candlewire/contracts';
 import { boundedLog, type Logger, retry } from '@candlewire/runtime';
-import type { Store, StoredHistory } from '@candlewire/store';
+import type { FillKey, PlannedFill, Store } from '@candlewire/store';
 import type { JournalWriter } from '../journal-writer';
-import type { Source } from '../sources/source';
+import { type Delivery, HistoryRefused, RateLimited, type Source } from '../sources/source';
 import type { Time } from '../time';
-import { type FillQueue, openFillQueue } from './fill-queue';
+import { type FillCounters, type FillQueue, type FillQueueOptions, openFillQueue } from './fill-queue';
 import { fillRange } from './fill-range';
-import { planFills } from './plan';
+import { createLiveWatch } from './live-watch';
+import { createPacer, type PacerCounters } from './pacer';
+import { type PlanRules, planBackfill, planFills, settledBefore } from './plan';
+
+/** How often it is looked whether somebody asked for a backfill, and whether the queue has room again. */
+const LOOK_MS = 1_000;
+/** How often the store is compared with what there should be, where nothing happens. */
+const PLAN_MS = 60_000;
+/** Ranges in the queue that nobody asked for, and as many that somebody did. What is beyond is planned when there is room. */
+const QUEUED_MAX = 1_000;
+/** Where a source does not say how late its corrections come. */
+const MARGIN_MS = HOUR_MS;
+/** The feed is said to be backfilling for so long at the most: a source that stops while it does must not go unnoticed. */
+const CATCHING_UP_MAX_MS = 5 * MINUTE_MS;
+const NO_HISTORY = 'this source has no history';
+const SESSIONS = ['pre', 'regular', 'post'] as const;
+
+/** What filling needs of the store. */
+export type FillStore = Pick<
+  Store,
+  | 'activeSymbols'
+  | 'historyOf'
+  | 'historyBegins'
+  | 'consumed'
+  | 'allConsumed'
+  | 'describeSource'
+  | 'beginLive'
+  | 'vouch'
+  | 'liveSymbols'
+  | 'addFills'
+  | 'takeUpFills'
+  | 'pendingFills'
+  | 'noteFill'
+  | 'answered'
+  | 'endFill'
+  | 'openBackfills'
+  | 'planBackfill'
+  | 'finishBackfill'
+>;
 
 export interface FillsOptions {
-  readonly history: NonNullable<Source['history']>;
+  readonly source: Pick<Source, 'history' | 'historyDaysAtOnce' | 'settledAfterMs' | 'statuses' | 'delivers'>;
   readonly writer: Pick<JournalWriter, 'appendHistory' | 'journalOf'>;
-  readonly store: Pick<Store, 'activeSymbols' | 'historyOf' | 'historyBegins' | 'consumed'>;
+  readonly journal: Pick<Journal, 'open'>;
+  readonly store: FillStore;
   /** DATABASE_URL */
   readonly databaseUrl: string;
   readonly calendar: MarketCalendar;
   readonly historyDays: number;
-  readonly marginMs: number;
+  /** Requests that the source's history may get in a minute; Infinity: as many as there are. */
+  readonly maxPerMin: number;
+  /** What the source is asked for. */
+  readonly symbols: () => readonly string[];
   readonly time: Time;
   readonly logger: Logger;
 }
 
-export interface FillsCounters {
+export interface FillsCounters extends FillCounters, PacerCounters {
   /** Bars of history appended to the journals. */
   readonly bars: number;
-  /** Ranges that were filled, up to their commit. */
-  readonly ranges: number;
-  /** Attempts that failed. */
-  readonly failures: number;
 }
 
 /**
- * Fetches what the store lacks: the first days of a symbol, and what was missed while no live bars flowed.
+ * Fetches what the store lacks: the first days of a symbol, what was missed while no live bars flowed, each day once more
+ * after its close, and what somebody asked for.
  *
- * The order matters. What is missing is surveyed before live bars can hide it (a hole lies before the last stored
- * minute), and planned once they flow, so that nothing lies between the two. Nothing gives up but for the signal.
+ * What is missing follows from the store alone: what history has answered and what the live stream vouches for is written
+ * down there, and all the rest is fetched. So it does not matter who noticed an interruption, or whether anybody did.
  */
 export interface Fills {
-  /** What is stored of the active symbols, or of some of them. */
-  survey(only: readonly string[] | undefined, signal: AbortSignal): Promise<readonly StoredHistory[]>;
-  /** Has what is missing by now fetched, whichever process does it. */
-  plan(stored: readonly StoredHistory[], signal: AbortSignal): Promise<void>;
-  /** Does this process's share of the work, until the signal is aborted. */
+  /** Hears of every delivery, once it stands in the journals. */
+  delivered(delivery: Pick<Delivery, 'state' | 'clock'>): void;
+  /** No live bars flow, or those that did may have been lost. */
+  interrupted(): void;
+  /** Something may be missing that was not before: it is looked for at once. */
+  wake(): void;
+  /** Whether live bars flow and what was missed of the current day is still being fetched. */
+  isCatchingUp(): boolean;
+  /** Plans, and does the work, until the signal is aborted. */
   run(signal: AbortSignal): Promise<void>;
   counters(): FillsCounters;
+  /** Ranges that are still to be filled, as of the last look; those that were given up are none. */
+  queued(): number;
 }
 
 export function createFills(options: FillsOptions): Fills {
-  const { history, writer, store, databaseUrl, calendar, historyDays, marginMs, time, logger } = options;
+  const { source, writer, store, databaseUrl, calendar, historyDays, time, logger } = options;
+  const { history, statuses = SESSIONS, settledAfterMs = MARGIN_MS, historyDaysAtOnce = 1 } = source;
   const logWaiting = boundedLog(logger, 'history waits for the store', { first: 1 });
+  const pacer = createPacer(options.maxPerMin, time);
+  const live = createLiveWatch({ ...options, delivers: source.delivers ?? options.symbols });
+  /** Ranges of the current day that are worked on for the first time, by their names. */
+  const catchingUp = new Set<string>();
+  let caughtUpBy = Number.NEGATIVE_INFINITY;
   let bars = 0;
-  const deps = {
-    history,
-    writer,
-    store,
-    onBars: (count: number) => {
-      bars += count;
-    },
-  };
-  let opened: (queue: FillQueue) => void;
-  /** Never settles where the signal comes first: whoever waits for it looks at the signal, too. */
-  const queue = new Promise<FillQueue>((resolve) => {
-    opened = resolve;
-  });
-  let counters = { ranges: 0, failures: 0 } as FillQueue['counters'];
+  let counters: FillQueue['counters'] = { ranges: 0, failures: 0 };
+  let queued = 0;
+  let woken = new AbortController();
+  let planAt = Number.NEGATIVE_INFINITY;
 
   const persist = <T>(act: () => Promise<T>, signal: AbortSignal): Promise<T> =>
     retry(act, { signal, onFailure: (err, attempt) => logWaiting({ err, attempt }) });
 
-  return {
-    counters: () => ({ bars, ...counters }),
-    survey: (only, signal) => persist(() => store.historyOf(only), signal),
+  const rules = (room: number): PlanRules => ({
+    calendar,
+    statuses,
+    historyDays,
+    marginMs: settledAfterMs,
+    daysAtOnce: historyDaysAtOnce,
+    session: live.session(),
+    room,
+  });
 
-    async plan(stored, signal) {
-      const { ranges, begins } = planFills(stored, time.now(), { calendar, historyDays, marginMs });
-      if (ranges.length > 0) {
-        const ready = await Promise.race([queue, aborted(signal)]);
-        if (ready === null) return;
-        await persist(() => ready.add(ranges), signal);
+  function wake(): void {
+    planAt = Number.NEGATIVE_INFINITY;
+    woken.abort();
+  }
+
+  /** What is missing by now is remembered in the store, and then queued. */
+  async function planMissing(queue: FillQueue, room: number): Promise<void> {
+    const { ranges, isCut, begins } = planFills(await store.historyOf(), time.now(), rules(room));
+    if (live.session() !== null) noteCatchingUp(ranges);
+    await enqueue(queue, ranges);
+    // Only now: whoever dies before it plans the same once more.
+    if (begins.symbols.length > 0) await store.historyBegins(begins.symbols, begins.from);
+    if (isCut) planAt = Number.NEGATIVE_INFINITY;
+    if (ranges.length > 0) logger.info('history planned', { first: begins.symbols.length, ranges: ranges.length });
+  }
+
+  function noteCatchingUp(ranges: readonly PlannedFill[]): void {
+    for (const range of ranges) if (range.priority === 1) catchingUp.add(nameOf(range));
+  }
+
+  async function enqueue(queue: FillQueue, ranges: readonly PlannedFill[]): Promise<void> {
+    await store.addFills(ranges);
+    await queue.add(ranges);
+  }
+
+  async function planAsked(queue: FillQueue | null, room: number): Promise<void> {
+    const now = time.now();
+    for (const { id, from, to, parts } of await store.openBackfills()) {
+      if (queue === null) {
+        await store.finishBackfill(id, NO_HISTORY);
+        continue;
       }
-      // Only now: whoever dies before it plans the same once more.
-      if (begins.symbols.length > 0) await persist(() => store.historyBegins(begins.symbols, begins.from), signal);
-      logger.info('history planned', { symbols: stored.length, first: begins.symbols.length, ranges: ranges.length });
+      const asked = { from, to };
+      const open = parts.map(({ symbol, done, pending }) => ({ symbol, taken: [...done, ...pending] }));
+      if (parts.some(({ jobsTotal }) => jobsTotal === null)) {
+        const one = { symbol: '', taken: [] };
+        const all = planBackfill(id, asked, [one], now, rules(Number.MAX_SAFE_INTEGER));
+        await joinHistory(
+          parts.map(({ symbol }) => symbol),
+          from,
+          to,
+        );
+        await store.planBackfill(id, all.length);
+        logger.info('backfill begins', { id, symbols: parts.length, ranges: all.length * parts.length });
+      }
+      const ranges = room > 0 ? planBackfill(id, asked, open, now, rules(room)) : [];
+      await enqueue(queue, ranges);
+      room -= ranges.length;
+      if (room <= 0 || ranges.length > 0 || parts.some(({ pending }) => pending.length > 0)) continue;
+      const reasons = parts.flatMap(({ symbol, reason }) => (reason === null ? [] : [`${symbol}: ${reason}`]));
+      await store.finishBackfill(id, reasons.length === 0 ? null : reasons.join('; '));
+      logger.info('backfill finished', { id, reasons });
+    }
+  }
+
+  /** What reaches up to the history that a symbol has anyway becomes part of it: from then on nothing may be missing there. */
+  async function joinHistory(symbols: readonly string[], from: number, to: number): Promise<void> {
+    const joined = (await store.historyOf(symbols)).filter(
+      ({ historyFrom }) => historyFrom !== null && historyFrom <= to,
+    );
+    if (joined.length > 0)
+      await store.historyBegins(
+        joined.map(({ symbol }) => symbol),
+        from,
+      );
+  }
+
+  async function look(queue: FillQueue | null): Promise<void> {
+    const { planned, asked } = await store.pendingFills();
+    queued = planned + asked;
+    await planAsked(queue, QUEUED_MAX - asked);
+    if (queue === null || time.now() < planAt || planned > QUEUED_MAX / 2) return;
+    // Said before it is done: who wakes it meanwhile wants another look.
+    planAt = time.now() + PLAN_MS;
+    try {
+      await planMissing(queue, QUEUED_MAX - planned);
+    } catch (err) {
+      planAt = Number.NEGATIVE_INFINITY;
+      throw err;
+    }
+  }
+
+  async function planAgainAndAgain(queue: FillQueue | null, signal: AbortSignal): Promise<void> {
+    const stop = () => woken.abort();
+    signal.addEventListener('abort', stop);
+    try {
+      while (!signal.aborted) {
+        // Made before the look: what is told while it is under way is looked at right after it.
+        woken = new AbortController();
+        await persist(() => look(queue), signal);
+        if (!signal.aborted) await time.pause(LOOK_MS, woken.signal);
+      }
+    } finally {
+      signal.removeEventListener('abort', stop);
+    }
+  }
+
+  const work: FillQueueOptions['work'] = async (fill, known, save, signal) => {
+    try {
+      return await workOn(fill, known, save, signal);
+    } catch (err) {
+      // Whatever was tried when the signal came was given up for it.
+      if (signal.aborted) return 'interrupted';
+      if (err instanceof RateLimited) {
+        pacer.hold(err.retryAfterMs);
+        await settle(fill, `${err.message} for ${Math.ceil(err.retryAfterMs / 1_000)} s`);
+        return err.retryAfterMs;
+      }
+      if (!(err instanceof HistoryRefused)) throw err;
+      logger.warn('history refused', { ...fill, reason: err.message });
+      await end(fill, err.message);
+      return 'done';
+    }
+  };
+
+  const workOn: FillQueueOptions['work'] = async (fill, known, save, signal) => {
+    // Nobody wants it any more; who registers the symbol again has it planned again.
+    if (fill.backfill === '' && !(await store.activeSymbols()).includes(fill.symbol)) {
+      await end(fill, null);
+      return 'done';
+    }
+    await store.noteFill(fill, { state: 'running', reason: null, bars: 0 });
+    const saveBoth: Parameters<typeof fillRange>[2] = async (progress, count) => {
+      await save(progress);
+      bars += count;
+      if (count > 0) await store.noteFill(fill, { state: 'running', reason: null, bars: count });
+    };
+    const deps = { history: history!, writer, store, turn: pacer.turn, time };
+    const outcome = await fillRange(fill, known, saveBoth, deps, signal);
+    if (outcome.state !== 'stored') return outcome.state;
+    const { next, fetchedAt, notBefore } = outcome.progress;
+    await store.answered(fill, next, settledBefore(fetchedAt, calendar));
+    // Who asked for it gets what there is; the rest is missing, and fetched as whatever is missing.
+    if (next >= fill.to || fill.backfill !== '') {
+      await end(fill, null);
+      return 'done';
+    }
+    await settle(fill, `the source has answered up to ${new Date(next).toISOString()}`);
+    return notBefore - time.now();
+  };
+
+  /** A range has been looked at, and has to wait. */
+  async function settle(fill: FillKey, reason: string): Promise<void> {
+    catchingUp.delete(nameOf(fill));
+    await store.noteFill(fill, { state: 'waiting', reason, bars: 0 });
+  }
+
+  async function end(fill: FillKey, reason: string | null): Promise<void> {
+    catchingUp.delete(nameOf(fill));
+    await store.endFill(fill, reason);
+  }
+
+  const onFailure: FillQueueOptions['onFailure'] = (fill, err, isLast) =>
+    isLast ? end(fill, err.message) : settle(fill, err.message);
+
+  async function fill(signal: AbortSignal): Promise<void> {
+    await persist(() => store.describeSource({ statuses, hasHistory: history !== undefined }), signal);
+    if (history === undefined) return planAgainAndAgain(null, signal);
+    const queue = await persist(() => openFillQueue({ url: databaseUrl, logger, work, onFailure }), signal);
+    counters = queue.counters;
+    try {
+      // The queue may lack what the store knows of: its job was given up, or never made.
+      await persist(async () => queue.add(await store.takeUpFills()), signal);
+      await Promise.all([planAgainAndAgain(queue, signal), live.run(signal)]);
+    } finally {
+      await queue.close();
+    }
+  }
+
+  return {
+    counters: () => ({ bars, ...counters, ...pacer.counters }),
+    queued: () => queued,
+    wake,
+    interrupted: live.interrupted,
+    isCatchingUp: () => live.session() !== null && catchingUp.size > 0 && time.now() < caughtUpBy,
+
+    delivered(delivery) {
+      if (live.delivered(delivery)) {
+        caughtUpBy = time.now() + CATCHING_UP_MAX_MS;
+        live.begun().then(wake, () => {});
+      }
     },
 
     async run(signal) {
-      const work: Parameters<typeof openFillQueue>[0]['work'] = async (range, progress, save, stopping) => {
-        try {
-          // Nobody wants it any more; who registers the symbol again has it planned again.
-          if (!(await store.activeSymbols()).includes(range.symbol)) return 'stored';
-          return await fillRange(range, progress, save, deps, stopping);
-        } catch (err) {
-          // Whatever was tried when the signal came was given up for it.
-          if (stopping.aborted) return 'interrupted';
-          throw err;
-        }
-      };
-      const running = await persist(() => openFillQueue({ url: databaseUrl, logger, work }), signal);
-      counters = running.counters;
-      opened(running);
-      await aborted(signal);
-      await running.close();
+      try {
+        await fill(signal);
+      } catch (err) {
+        if (!signal.aborted) throw err;
+      }
     },
   };
 }
 
-function aborted(signal: AbortSignal): Promise<null> {
-  return new Promise((resolve) => {
-    if (signal.aborted) return resolve(null);
-    signal.addEventListener('abort', () => resolve(null), { once: true });
-    return undefined;
-  });
-}
+const nameOf = ({ symbol, from, to, backfill }: FillKey) => `${symbol} ${from} ${to} ${backfill}`;

@@ -5,7 +5,7 @@ import { manualTime } from '../manual-time.suite';
 import type { Time } from '../time';
 import { createSimulatedMarket, SETTLED_AFTER_MS } from './simulated-market';
 import { createSimulatorSource } from './simulator-source';
-import type { Delivery, Source } from './source';
+import type { Delivery, HistoryPage, Source } from './source';
 
 /** Monday 2025-11-03 09:30 New York. */
 const OPEN = Date.UTC(2025, 10, 3, 14, 30);
@@ -53,7 +53,8 @@ const barsOf = (deliveries: readonly Delivery[]) => deliveries.flatMap(({ bars }
 
 async function historyOf(source: Source, symbol: string, from: number, to: number): Promise<(readonly Bar[])[]> {
   const pages: (readonly Bar[])[] = [];
-  for await (const page of source.history!(symbol, from, to, new AbortController().signal)) pages.push(page);
+  for await (const page of source.history!(symbol, from, to, new AbortController().signal))
+    if (page.bars.length > 0) pages.push(page.bars);
   return pages;
 }
 
@@ -215,24 +216,27 @@ describe('history', () => {
     expect((await historyOf(source, 'AAPL', OPEN, OPEN + 1)).flat()).toHaveLength(1);
   });
 
-  test('holds only minutes that are over, and lets an updated bar win against the newest', async () => {
-    for (const [seconds, revs] of [
-      [119, [0]],
-      [120, [4, 0]],
-      [179, [4, 0]],
-      [180, [4, 4, 0]],
+  test('holds only minutes that are over, and says how far it goes', async () => {
+    for (const [seconds, minutes] of [
+      [59, 0],
+      [119, 1],
+      [120, 2],
     ] as const) {
       time.set(OPEN + seconds * SECOND_MS);
-      const bars = (await historyOf(source, 'AAPL', OPEN, Number.POSITIVE_INFINITY)).flat();
-      expect(bars.map(({ rev }) => rev)).toEqual(revs);
+      const pages: HistoryPage[] = [];
+      for await (const page of source.history!('AAPL', OPEN, OPEN + HOUR_MS, new AbortController().signal))
+        pages.push(page);
+      expect(pages.map(({ bars, answeredTo }) => [bars.length, answeredTo])).toEqual([
+        [minutes, OPEN + minutes * MINUTE_MS],
+      ]);
     }
   });
 
   test('goes on to what was over only while it was read', async () => {
-    time.set(OPEN + 1_000 * MINUTE_MS);
+    time.set(OPEN + 1_001 * MINUTE_MS);
     const sizes: number[] = [];
     for await (const page of source.history!('AAPL', OPEN, OPEN + DAY_MS, new AbortController().signal)) {
-      sizes.push(page.length);
+      sizes.push(page.bars.length);
       if (sizes.length === 1) time.set(OPEN + 1_003 * MINUTE_MS);
     }
     expect(sizes).toEqual([1_000, 3]);

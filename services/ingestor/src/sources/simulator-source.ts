@@ -2,7 +2,7 @@ import type { MarketCalendar } from '@candlewire/candles';
 import { type Bar, MINUTE_MS, type Tick } from '@candlewire/contracts';
 import type { Time } from '../time';
 import { createSimulatedMarket, SETTLED_AFTER_MS } from './simulated-market';
-import type { Delivery, Source } from './source';
+import type { Delivery, HistoryPage, Source } from './source';
 
 const SECOND_MS = 1_000;
 /** Bars in one delivery: enough to make a round trip worth while, few enough to hold. */
@@ -10,8 +10,8 @@ const DELIVERY_BARS_MAX = 4_000;
 /** Seconds that a stream which fell behind makes good in one delivery. */
 const DELIVERY_SECONDS_MAX = 600;
 const PAGE_BARS_MAX = 1_000;
-/** An updated bar may follow a minute that ended more recently, and has to win against what history said. */
-const UPDATED_WITHIN_MS = 60_000;
+/** Seven pages: enough that the work on a range is more than its book-keeping. */
+const HISTORY_DAYS_AT_ONCE = 5;
 
 export interface SimulatorOptions {
   /** Another seed is another market. */
@@ -77,23 +77,19 @@ export function createSimulatorSource({ seed, calendar, symbols, time }: Simulat
     }
   }
 
-  async function* history(
-    symbol: string,
-    from: number,
-    to: number,
-    signal: AbortSignal,
-  ): AsyncGenerator<readonly Bar[]> {
+  async function* history(symbol: string, from: number, to: number, signal: AbortSignal): AsyncGenerator<HistoryPage> {
     let minuteMs = Math.ceil(from / MINUTE_MS) * MINUTE_MS;
-    for (;;) {
+    for (let isOver = false; !isOver; ) {
       const now = time.now();
-      const page: Bar[] = [];
-      for (; page.length < PAGE_BARS_MAX && minuteMs < to && minuteMs + MINUTE_MS <= now; minuteMs += MINUTE_MS) {
+      const bars: Bar[] = [];
+      const isThere = () => minuteMs < to && minuteMs + MINUTE_MS <= now;
+      for (; bars.length < PAGE_BARS_MAX && isThere(); minuteMs += MINUTE_MS) {
         const bar = market.trueBar(symbol, minuteMs);
-        if (bar === null) continue;
-        page.push(now - minuteMs - MINUTE_MS < UPDATED_WITHIN_MS ? { ...bar, rev: 0 } : bar);
+        if (bar !== null) bars.push(bar);
       }
-      if (page.length === 0 || signal.aborted) return;
-      yield page;
+      isOver = !isThere();
+      if (signal.aborted) return;
+      yield { bars, answeredTo: Math.min(minuteMs, to) };
     }
   }
 
@@ -104,6 +100,7 @@ export function createSimulatorSource({ seed, calendar, symbols, time }: Simulat
     live,
     ticks,
     history,
+    historyDaysAtOnce: HISTORY_DAYS_AT_ONCE,
     settledAfterMs: SETTLED_AFTER_MS,
   };
 }

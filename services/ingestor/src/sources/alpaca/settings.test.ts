@@ -1,0 +1,41 @@
+import { parseConfig } from '@candlewire/runtime';
+import { alpacaConfig, alpacaSettings } from './settings';
+
+const KEYS = { ALPACA_API_KEY: 'K', ALPACA_SECRET: 'S' };
+const settings = (env: Readonly<Record<string, string>> = {}) =>
+  alpacaSettings(parseConfig(alpacaConfig, { ...KEYS, ...env }));
+
+test('a key alone leads to the free feed at Alpaca', () => {
+  expect(settings()).toEqual({
+    keyId: 'K',
+    secret: 'S',
+    feed: 'iex',
+    streamUrl: 'wss://stream.data.alpaca.markets/v2/iex',
+    dataUrl: 'https://data.alpaca.markets',
+    symbolsMax: 30,
+    trades: true,
+  });
+});
+
+test('of two names the first counts', () => {
+  const both = { APCA_API_KEY_ID: 'other', APCA_API_SECRET_KEY: 'other', APCA_API_DATA_URL: 'http://other' };
+  expect(settings({ ...both, ALPACA_DATA_URL: 'http://one' })).toMatchObject({
+    keyId: 'K',
+    secret: 'S',
+    dataUrl: 'http://one',
+  });
+  expect(settings({ ...both, ALPACA_API_KEY: '' })).toMatchObject({ keyId: 'other', dataUrl: 'http://other' });
+});
+
+test.each([
+  ['ws://127.0.0.1:9', 'iex', 'ws://127.0.0.1:9/v2/iex'],
+  ['wss://proxy/', 'sip', 'wss://proxy/v2/sip'],
+  ['ws://proxy/some/path?a=b', 'sip', 'ws://proxy/some/path?a=b'],
+])('ALPACA_STREAM_URL %s with the feed %s is %s', (given, feed, streamUrl) => {
+  expect(settings({ ALPACA_STREAM_URL: given, ALPACA_FEED: feed }).streamUrl).toBe(streamUrl);
+});
+
+test('addresses of history are cut down to their origin, one of the trading host may have a path', () => {
+  const env = { ALPACA_DATA_URL: 'https://proxy:8443/v2/', ALPACA_ENDPOINT: 'https://paper-api.alpaca.markets/v2' };
+  expect(settings(env).dataUrl).toBe('https://proxy:8443');
+});
