@@ -38,6 +38,8 @@ const COMMANDS = {
   'db:migrate': (args) => program('packages/store/dist/migrate-main.js', args),
   bench: (args) => program('bench/dist/main.js', args),
   smoke: (args) => node(['scripts/smoke.mjs', ...args]),
+  backfill: (args) => node(['scripts/backfill.mjs', ...args]),
+  rebuild: (args) => node(['scripts/rebuild.mjs', ...args]),
   build: (args) => node([TSC, '-b', ...args]),
   test,
   check,

@@ -11,9 +11,24 @@ const CALLS_MAX = 500;
 const UNDEFINED_TABLE = '42P01';
 
 /** What the gateway reads from the store. */
-export type Reads = Pick<Store, 'candles' | 'changes' | 'head' | 'heads' | 'latest' | 'symbols' | 'knowsSymbol'>;
+export type Reads = Pick<
+  Store,
+  | 'candles'
+  | 'changes'
+  | 'head'
+  | 'heads'
+  | 'latest'
+  | 'symbols'
+  | 'knowsSymbol'
+  | 'rebuild'
+  | 'historyOf'
+  | 'minutes'
+  | 'sourceFacts'
+  | 'backfill'
+  | 'keptFrom'
+>;
 /** What callers of the gateway may change. */
-export type Writes = Pick<Store, 'register' | 'deactivate'>;
+export type Writes = Pick<Store, 'register' | 'deactivate' | 'requestRebuild' | 'requestBackfill'>;
 
 /**
  * The calls of `store`, within a deadline and in bounded number. They fail with ApiError unavailable where the store is
@@ -48,6 +63,14 @@ export function boundStore(store: Reads & Writes, logger: Logger): Reads & Write
     knowsSymbol: (symbol) => call(() => store.knowsSymbol(symbol)),
     register: (wanted) => call(() => store.register(wanted)),
     deactivate: (symbol) => call(() => store.deactivate(symbol)),
+    historyOf: (only) => call(() => store.historyOf(only)),
+    minutes: (symbol, within, limit) => call(() => store.minutes(symbol, within, limit)),
+    sourceFacts: () => call(() => store.sourceFacts()),
+    keptFrom: (symbols) => call(() => store.keptFrom(symbols)),
+    backfill: (id) => call(() => store.backfill(id)),
+    requestBackfill: (wanted, symbols, span) => call(() => store.requestBackfill(wanted, symbols, span)),
+    rebuild: (id) => call(() => store.rebuild(id)),
+    requestRebuild: (id, symbols, from) => call(() => store.requestRebuild(id, symbols, from)),
   };
 }
 

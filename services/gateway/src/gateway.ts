@@ -19,14 +19,17 @@ import { boundStore, type Reads, type Writes } from './bound-store';
 import { type CorsOrigins, httpConfig, wsConfig } from './config';
 import { createFeedWatch } from './health/feed-watch';
 import { type Calendars, createReadiness, type Readiness } from './health/readiness';
+import { backfillsRoute } from './http/backfills-route';
 import { createCandlePages } from './http/candle-pages';
 import { candlesRoute } from './http/candles-route';
 import { cors } from './http/cors';
 import { errorHandler, notFound } from './http/errors';
+import { gapsRoute } from './http/gaps-route';
 import { healthRoutes } from './http/health-route';
 import { historyRoute } from './http/history-route';
 import { pageRoute } from './http/page';
 import { refuseRepeated } from './http/params';
+import { rebuildsRoute } from './http/rebuilds-route';
 import { createHttpServer } from './http/server';
 import { symbolsRoute } from './http/symbols-route';
 import { tellFeed } from './metrics/feed-metrics';
@@ -133,7 +136,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
 }
 
 function createApp(
-  { bus, channels, calendars, corsOrigins, logger, metrics = silentMetrics }: GatewayDeps,
+  { bus, channels, calendars, corsOrigins, logger, metrics = silentMetrics, now = Date.now }: GatewayDeps,
   store: Reads & Writes,
   readiness: Readiness,
   admission: readonly RequestHandler[],
@@ -158,6 +161,9 @@ function createApp(
   app.use(candlesRoute(createCandlePages(store), calendars.nyse));
   app.use(symbolsRoute({ store, announce: announcer(bus, channels, logger) }));
   app.use(historyRoute(store));
+  app.use(rebuildsRoute(store));
+  app.use(gapsRoute({ store, calendars, now }));
+  app.use(backfillsRoute({ store, calendar: calendars.nyse, now }));
   app.use(pageRoute());
   app.use(notFound);
   app.use(errorHandler(logger));

@@ -23,7 +23,7 @@ export interface CandlePages {
 
 /**
  * Answers to candle queries. A page can only differ from an earlier one of the same query if the series has moved on, so
- * rendered pages are kept with the series' (epoch, seq), and used after the store has said that these still hold: every
+ * rendered pages are kept with the series' (epoch, seq, horizon), and used after the store has said that these still hold: every
  * replica answers from the store's present state, whatever it has kept.
  */
 export function createCandlePages(
@@ -61,7 +61,7 @@ export function createCandlePages(
       const known = kept.get(key);
       if (known !== undefined) {
         const now = await head(query);
-        if (now !== null && now.seq === known.head.seq && now.epoch === known.head.epoch) {
+        if (now !== null && isSame(now, known.head)) {
           keep(key, known);
           return known;
         }
@@ -70,11 +70,16 @@ export function createCandlePages(
       if (page.seq === 0 && !(await reads.knowsSymbol(query.symbol))) {
         throw unknownSymbol(query.symbol);
       }
-      const rendered = { head: { epoch: page.epoch, seq: page.seq }, body: render(query, page) };
+      const { epoch, seq, horizon } = page;
+      const rendered = { head: { epoch, seq, horizon }, body: render(query, page) };
       if (page.count > 0) keep(key, rendered);
       return rendered;
     },
   };
+}
+
+function isSame(a: SeriesState, b: SeriesState): boolean {
+  return a.seq === b.seq && a.epoch === b.epoch && a.horizon === b.horizon;
 }
 
 /** Hot: the candles are text already, and stay it. */

@@ -34,8 +34,8 @@ export function candlesRoute(pages: CandlePages, calendar: MarketCalendar): Rout
 }
 
 /** Of one address, a page changes with the series alone. Weak, since a proxy may compress it. */
-function tagOf({ epoch, seq }: SeriesState): string {
-  return `W/"${epoch}.${seq}"`;
+function tagOf({ epoch, seq, horizon }: SeriesState): string {
+  return `W/"${epoch}.${seq}${horizon === null ? '' : `.${horizon}`}"`;
 }
 
 /**

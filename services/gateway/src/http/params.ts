@@ -89,3 +89,11 @@ function instantOf(query: Query, name: string, ofDay: (day: string) => number): 
   }
   return instant;
 }
+
+/** The symbols of a body, each once, ascending. */
+export function symbolListOf(value: unknown, countMax: number): string[] {
+  if (!Array.isArray(value) || value.length === 0 || value.length > countMax) {
+    throw invalid('symbols', `must be a list of 1 to ${countMax} symbols`);
+  }
+  return [...new Set(value.map(symbolOf))].sort();
+}

@@ -21,6 +21,10 @@ export function tellFeed(metrics: Metrics, feed: Pick<FeedWatch, 'news'>, now: (
     'Bars that the ingestor has appended since its start.',
     () => status()?.bars ?? null,
   );
+  metrics.gauge('gateway_feed_left_out', 'Symbols that are wanted and that the source does not deliver.', () => {
+    const said = status();
+    return said === undefined ? null : (said.left_out?.length ?? 0);
+  });
   metrics.gaugeBy('reason', 'gateway_feed_refused', 'What the source refused to take for a bar since then.', () =>
     Object.fromEntries(Object.entries(status()?.refused ?? {}).slice(0, REASONS_MAX)),
   );

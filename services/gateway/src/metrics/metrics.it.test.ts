@@ -137,6 +137,7 @@ test('what the ingestor says of its source is told on, refused bars too', async 
     updated_at: new Date(Date.now() - 3_000).toISOString(),
     bars: 17,
     refused: { bad_timestamp: 2 },
+    left_out: ['AAPL', 'MSFT'],
   };
   await bus.keep({ channel: channels.feedStatus, text: JSON.stringify(status) });
   const text = await waitFor(
@@ -147,6 +148,7 @@ test('what the ingestor says of its source is told on, refused bars too', async 
     { what: 'the status is heard' },
   );
   expect(text).toContain('\ncandlewire_gateway_feed_refused{reason="bad_timestamp"} 2\n');
+  expect(text).toContain('\ncandlewire_gateway_feed_left_out 2\n');
   expect(text).toContain('\ncandlewire_gateway_feed_state{state="live"} 1\n');
   expect(text).toContain('\ncandlewire_gateway_feed_state{state="failed"} 0\n');
   expect(Number(/^candlewire_gateway_feed_age_seconds (.*)$/m.exec(text)![1])).toBeGreaterThanOrEqual(3);
