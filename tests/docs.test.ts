@@ -2,7 +2,9 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { aggregatorConfig } from '@candlewire/aggregator';
 import {
+  AllGapsResponse,
   ApiHealthResponse,
+  BackfillResponse,
   BarMessage,
   CandleMessage,
   CandleSchema,
@@ -15,12 +17,14 @@ import {
   ErrorResponse,
   encodeEntry,
   FeedStatus,
+  GapsResponse,
   INTERVALS,
   type Interval,
   PARTITIONS,
   PriceMessage,
   parseSymbol,
   ReadyResponse,
+  RebuildResponse,
   ResetMessage,
   SkippedMessage,
   SnapshotMessage,
@@ -62,6 +66,12 @@ const Ticks = {
 /** Bare texts. */
 const SymbolText = { shape: {}, parse: parseSymbol };
 const Demand = { shape: {}, parse: (text: unknown): unknown => (/^[1-9]\d*$/.test(String(text)) ? text : null) };
+
+/** A token: how often the lead was taken, a random part, and by whom. */
+const Leader = {
+  shape: {},
+  parse: (text: unknown): unknown => (/^[1-9]\d*:[0-9a-f-]{36}:.+$/.test(String(text)) ? text : null),
+};
 
 const text = PriceMessage.shape.symbol;
 const { open, high, low, close, volume, market_status } = CandleSchema.shape;
@@ -123,9 +133,12 @@ const acknowledgement = (type: string, channel: string, more = {}) =>
 
 /** What a fenced example says that it is: ```json CandleMessage */
 const SCHEMAS = {
+  AllGapsResponse,
   Auth: record({ type: constant('auth'), id: anything, api_key: text }),
   Authenticated: record({ type: constant('authenticated'), id: anything }),
   ApiHealthResponse,
+  BackfillRequest: record({ symbols: list(text), start: text, end: text }),
+  BackfillResponse,
   Bar,
   BarMessage,
   CandleMessage,
@@ -135,15 +148,19 @@ const SCHEMAS = {
   Error: record({ type: constant('error'), id: anything, code: text, message: text }),
   ErrorResponse,
   FeedStatus,
+  GapsResponse,
   Heartbeat: record({ type: constant('heartbeat'), timestamp: PriceMessage.shape.timestamp }),
   Historical: record({ type: constant('historical'), ...fieldsOfPage }),
   HistoricalResponse: record(fieldsOfPage),
   JournalEntry,
+  Leader,
   LatestResponse: record({ symbol: text, price: open, timestamp: newYorkTime, ...pricesOfLatest }),
   Ping: ClientMessage,
   Pong: record({ type: constant('pong'), id: anything }),
   PriceMessage,
   ReadyResponse,
+  RebuildRequest: record({ symbols: list(text), from: RebuildResponse.shape.from }),
+  RebuildResponse,
   ResetMessage,
   RegisterRequest: record({ symbol: text, name: SymbolRow.shape.name }),
   SkippedMessage,
@@ -223,6 +240,7 @@ test('docs/ws-api.md lists close codes that there are', () => {
 test('docs/channels.md lists the channels that there are', () => {
   const text = read('docs/channels.md');
   const { bars, candles, prices, feedStatus, symbols, demand, demandOrder, ticks, journal, journalHead } = channelsOf();
+  const { leader, leaderCount } = channelsOf();
   const placeholder = '{interval}' as Interval;
   const names = [bars('{SYMBOL}'), candles(placeholder, '{SYMBOL}'), prices('{SYMBOL}'), feedStatus, symbols, demand];
   for (const name of names) expect(text).toContain(`[\`${name}\`]`);
@@ -231,6 +249,8 @@ test('docs/channels.md lists the channels that there are', () => {
   expect(ticks(7)).toBe('md:v1:ticks:7');
   expect(text).toContain('[`md:v1:ticks:{P}`]');
   expect(text).toContain(`\`${demandOrder}\``);
+  expect(text).toContain(`[\`${leader}\`]`);
+  expect(text).toContain(`\`${leaderCount}\``);
   expect(text).toContain('[`md:v1:journal:{P}`]');
   expect(text).toContain('`md:v1:journal:{P}:head`');
   for (const interval of INTERVALS) expect(text).toContain(`\`${interval}\``);

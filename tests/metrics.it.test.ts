@@ -47,6 +47,9 @@ describe('all services of one process', () => {
 
   test('tell what flows through them at the gateway', async () => {
     await becomes('ingestor_history_bars_total', (bars) => bars > 1_000);
+    await becomes('ingestor_leads', (one) => one === 1);
+    await becomes('ingestor_history_requests_total', (requests) => requests > 0);
+    await becomes('ingestor_history_queued_ranges', (ranges) => ranges >= 0);
     await becomes('aggregator_bars_total', (bars) => bars > 1_000);
     await becomes('aggregator_candles_total{interval="1h"}', (candles) => candles > 10);
     await becomes('aggregator_ticks_total', (ticks) => ticks > 0);

@@ -54,6 +54,7 @@ export async function memoryBench(): Promise<BenchTable> {
       }
       const clock = START_MS + (minute + 1) * MINUTE_MS;
       const appended = await bus.journal.append(
+        null,
         entries.map((bars, partition) => ({
           partition,
           known: heads[partition]!,

@@ -67,7 +67,7 @@ export async function startFeeder(
       const text = encodeEntry({ clock, bars: own });
       return { partition, known: heads[partition]!, text, bars: own.length };
     });
-    const appended = await bus.journal.append(appends);
+    const appended = await bus.journal.append(null, appends);
     for (const [i, { partition }] of appends.entries()) heads[partition] = appended[i]!.head;
     bars += some.length;
   }

@@ -173,7 +173,7 @@ describeWithRedis(`aggregators that are killed or stopped (CANDLEWIRE_SEED=${SEE
       const append = async (clock: number, bars: Bar[]) => {
         const known = (await bus.journal.open(PARTITIONS))[partition]!;
         const text = encodeEntry({ clock, bars });
-        await bus.journal.append([{ partition, known, text, bars: bars.length }]);
+        await bus.journal.append(null, [{ partition, known, text, bars: bars.length }]);
       };
       const finals = async () => {
         const rows = await pipeline.sql<{ final: boolean }>('select final from candles where symbol = $1', [

@@ -62,6 +62,7 @@ describeWithRedis('corrections of old minutes among 20,000', () => {
       bars.slice(i * ENTRY_BARS_MAX, (i + 1) * ENTRY_BARS_MAX),
     );
     await pipeline.bus.journal.append(
+      null,
       entries.map((some) => {
         const text = encodeEntry({ clock: null, bars: some });
         return { partition, known: heads[partition]!, text, bars: some.length };

@@ -128,7 +128,7 @@ describeWithRedis('the example set through the pipeline', () => {
         const append = (partition: number, text: string, bars: number): Append => {
           return { partition, known: heads[partition]!, text, bars };
         };
-        await bus.journal.append([
+        await bus.journal.append(null, [
           ...due.map(({ arrival, bar: one }) =>
             append(partitionOf(one.symbol), encodeEntry({ clock: arrival, bars: [one] }), 1),
           ),

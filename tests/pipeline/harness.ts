@@ -83,6 +83,8 @@ export async function createPipeline(servers?: Servers): Promise<Pipeline> {
       REDIS_URL: redisUrl,
       REDIS_PREFIX: prefix,
       LOG_LEVEL: 'info',
+      // Who kills an ingestor and starts the next one does not want to wait for the whole of it.
+      INGESTOR_LEASE_MS: '3000',
       ...env,
     });
     services.push(service);
@@ -160,7 +162,7 @@ export async function createPipeline(servers?: Servers): Promise<Pipeline> {
         const text = encodeEntry({ clock: null, bars: [bar({ symbol: markerOf(partition), close: markers })] });
         return { partition, known, text, bars: 1 };
       });
-      await bus.journal.append(marks);
+      await bus.journal.append(null, marks);
       const arrived = `select 1 from candles where symbol like '${MARKER}%' and interval = '1m' and close = $1`;
       await waitFor(async () => (await sql(arrived, [markers])).length === PARTITIONS, {
         timeoutMs: PATIENCE_MS,
