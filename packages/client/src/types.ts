@@ -176,7 +176,12 @@ export interface Readiness {
 export interface Status {
   readonly status: 'healthy' | 'degraded';
   readonly checks: ReadyChecks;
-  readonly source: { readonly kind: SourceKind | null; readonly state: FeedState };
+  readonly source: {
+    readonly kind: SourceKind | null;
+    readonly state: FeedState;
+    /** Why it failed, or is not live; absent where there is nothing to tell. */
+    readonly reason?: string | undefined;
+  };
 }
 
 /** `GET /health`: the process lives. */

@@ -70,7 +70,12 @@ export const ReadyResponse = z.object({ status: z.enum(['ready', 'not_ready']), 
 export const ApiHealthResponse = z.object({
   status: z.enum(['healthy', 'degraded']),
   checks: ReadyChecks,
-  source: z.object({ kind: z.enum(SOURCE_KINDS).nullable(), state: z.enum(FEED_STATES) }),
+  source: z.object({
+    kind: z.enum(SOURCE_KINDS).nullable(),
+    state: z.enum(FEED_STATES),
+    /** Why it failed, or is not live; absent where there is nothing to tell. */
+    reason: z.string().optional(),
+  }),
 });
 
 export const ErrorResponse = z.object({ error: z.object({ code: z.string(), message: z.string() }) });

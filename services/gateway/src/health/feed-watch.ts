@@ -28,7 +28,8 @@ export function createFeedWatch(
       logRefused({ length: text.length });
       return;
     }
-    news = { status, liveSince: status.state === 'live' ? (news?.liveSince ?? Date.parse(status.updated_at)) : null };
+    const isFlowing = status.state === 'live' || status.state === 'backfilling';
+    news = { status, liveSince: isFlowing ? (news?.liveSince ?? Date.parse(status.updated_at)) : null };
   }
 
   async function recall(): Promise<void> {

@@ -84,7 +84,18 @@ test.each<[claim: string, ok: boolean, now: string, heard: FeedNews, calendar?: 
   ],
   ['a failed source is not healthy on a Sunday either', false, SUNDAY_10, news(SUNDAY_10, { state: 'failed' })],
   ['a connecting source is not healthy', false, SUNDAY_10, news(SUNDAY_10, { state: 'connecting' })],
-  ['a backfilling source is healthy', true, MONDAY_10, news(MONDAY_10, { state: 'backfilling', last_bar_at: null })],
+  [
+    'a backfilling source is healthy',
+    true,
+    MONDAY_10,
+    news(MONDAY_10, { state: 'backfilling', last_bar_at: MONDAY_10 }),
+  ],
+  [
+    'one without bars is no better than a live one',
+    false,
+    MONDAY_10,
+    news(MONDAY_10, { state: 'backfilling', last_bar_at: ago(MONDAY_10, 181) }),
+  ],
   ['a status of 15 s ago still stands', true, SUNDAY_10, news(SUNDAY_10, { updated_at: ago(SUNDAY_10, 15) })],
   ['a status of 16 s ago does not', false, SUNDAY_10, news(SUNDAY_10, { updated_at: ago(SUNDAY_10, 16) })],
 ])('%s', (_claim, ok, now, heard, calendar = nyse) => {

@@ -13,7 +13,7 @@ export const SILENCE_MAX_MS = 3 * MINUTE_MS;
 /** What was last heard of the feed. */
 export interface FeedNews {
   readonly status: FeedStatus;
-  /** When the status began to be `live`, as far as somebody was there to hear it, epoch ms; null in other states. */
+  /** When bars began to flow (`live`, `backfilling`), as far as somebody was there to hear it, epoch ms; null in other states. */
   readonly liveSince: number | null;
 }
 
@@ -49,11 +49,11 @@ function isWell(
 ): boolean {
   switch (state) {
     case 'finished':
-    case 'backfilling':
       return true;
     case 'connecting':
     case 'failed':
       return false;
+    case 'backfilling':
     case 'live': {
       // How a replay's stretches without trade lie in wall clock time says nothing: it lives as long as it speaks.
       if (status.kind === 'replay' || calendar === null) return true;

@@ -27,7 +27,7 @@ export interface ReadinessDeps {
 export interface Report {
   readonly ready: boolean;
   readonly checks: ReadyChecks;
-  readonly source: { readonly kind: SourceKind | null; readonly state: FeedState };
+  readonly source: { readonly kind: SourceKind | null; readonly state: FeedState; readonly reason?: string };
 }
 
 /** Looks at everything that an answer of this gateway depends on. */
@@ -93,7 +93,12 @@ async function inspect({ store, bus, feed, calendars, now }: ReadinessDeps): Pro
   return {
     ready: failing(checks).length === 0,
     checks,
-    source: { kind: news?.status.kind ?? identity?.source ?? null, state: verdict.state },
+    source: {
+      kind: news?.status.kind ?? identity?.source ?? null,
+      state: verdict.state,
+      // Of a state that is old the reason is, too.
+      ...(news?.status.state === verdict.state && news.status.reason !== undefined && { reason: news.status.reason }),
+    },
   };
 }
 
