@@ -8,6 +8,7 @@ import { registerMetrics } from './metrics';
 import { Fenced } from './owner';
 import { Partition } from './partition';
 import { createRetention } from './retention';
+import { Turns } from './turns';
 
 export interface AggregatorDeps {
   readonly store: Store;
@@ -30,6 +31,8 @@ export interface AggregatorDeps {
 /** A dead owner's partitions move after at most a lease and a beat. */
 const LEASE_MS = 5_000;
 const BEAT_MS = 1_000;
+/** One computes while the other waits for Postgres. */
+const LARGE_AT_ONCE = 2;
 
 interface Held {
   readonly claim: Claim;
@@ -61,6 +64,7 @@ export function createAggregator(deps: AggregatorDeps): Aggregator {
       return new Map([...held].map(([number, { partition }]) => [number, partition.behindMs(now)]));
     },
   });
+  const large = new Turns(LARGE_AT_ONCE);
   const stopping = new AbortController();
 
   const fences = (): ReadonlyMap<number, number> =>
@@ -72,7 +76,8 @@ export function createAggregator(deps: AggregatorDeps): Aggregator {
     const stop = new AbortController();
     const log = logger.child({ partition: claim.partition });
     const onHorizon = () => retention.moved(claim.partition);
-    const partition = new Partition(claim, { ...deps, logger: log, counters, timings, onHorizon }, stop.signal);
+    const own = { ...deps, logger: log, counters, timings, onHorizon, large };
+    const partition = new Partition(claim, own, stop.signal);
     const ended = partition.run().catch(async (err) => {
       if (err instanceof Fenced) log.warn('partition lost to another owner');
       else if ((err as { retryable?: boolean }).retryable === true)

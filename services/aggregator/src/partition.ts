@@ -9,14 +9,19 @@ import { priceMessage } from './messages';
 import { Fenced } from './owner';
 import { Rebuilds } from './rebuilds';
 import { TickPrices } from './tick-prices';
+import type { Turns } from './turns';
 import { NOTHING, type Unstored, waitsMs, withEntries } from './unstored';
 import { Wake } from './wake';
 
 export interface PartitionDeps extends Omit<CommitsDeps, 'store' | 'bus'>, Omit<HorizonDeps, 'store'> {
   readonly store: Store;
   readonly bus: Bus;
+  /** Of all partitions: of large batches a few at a time, so that those with a live bar or two get through. */
+  readonly large: Turns;
 }
 
+/** A batch of more bars is history, or somebody's replay: it can wait. */
+const SMALL_BARS_MAX = 100;
 /** Entries read at a time: an hour of bare clocks is caught up in 15 reads. */
 const READ_ENTRIES_MAX = 256;
 /** Wake-ups can be lost with the connection: look at the journal at least so often. */
@@ -123,7 +128,8 @@ export class Partition {
     if (batch === null && !this.more && this.mayWaitMs() > 0) return false;
     if (batch !== null) this.count(batch.refused);
     try {
-      await this.step(batch);
+      if (batch !== null && batch.bars > SMALL_BARS_MAX) await this.deps.large.take(() => this.step(batch));
+      else await this.step(batch);
     } catch (err) {
       if (batch === null || !this.isPoison(err)) throw err;
       this.isolate(batch, err);

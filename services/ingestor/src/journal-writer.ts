@@ -14,6 +14,7 @@ import {
   encodeBar,
   encodeEntry,
   encodeEntryOf,
+  MINUTE_MS,
   PARTITIONS,
   partitionOf,
   type RebuildOrder,
@@ -29,8 +30,13 @@ const QUIET_MS = 1_000;
 /** How often the journals are looked at while nothing is appended. */
 const HEADS_CHECK_MS = 2_000;
 const ROOM_POLL_MS = 100;
-/** History is appended while fewer bars wait: live bars are never behind more than two entries of it. */
-const HISTORY_WAITING_BARS_MAX = 2 * ENTRY_BARS_MAX;
+/** While live bars flow, history is appended where fewer bars than this wait, of all partitions together: they are behind one entry of it at most. */
+const HISTORY_BESIDE_BARS_MAX = 100;
+/** Where none flow, while fewer wait in its partition: a commit of many bars changes the candles behind them once, several of few do so each time. */
+const HISTORY_ALONE_BARS_MAX = 8 * ENTRY_BARS_MAX;
+/** After the last live bar. */
+const FLOWING_MS = 5 * MINUTE_MS;
+const HISTORY_POLL_MS = 25;
 /** A pause is ordinary in a fast replay; one of this length means that nobody consumes. */
 const ROOM_WARN_MS = 10_000;
 
@@ -107,6 +113,8 @@ export function createJournalWriter({ journal, channels, time, logger }: Journal
   let token: string | null = null;
   let clock: number | null = null;
   let lookedAt = time.now();
+  /** When live bars were last sent. */
+  let flowedAt = Number.NEGATIVE_INFINITY;
 
   function persist<T>(act: () => Promise<T>, signal: AbortSignal): Promise<T> {
     const onFailure = (err: unknown, attempt: number) => {
@@ -214,6 +222,11 @@ export function createJournalWriter({ journal, channels, time, logger }: Journal
       .flatMap((one) => entriesOf(one, []));
   }
 
+  function hasRoomForHistory({ waiting }: Partition): boolean {
+    if (time.now() - flowedAt >= FLOWING_MS) return waiting < HISTORY_ALONE_BARS_MAX;
+    return partitions.reduce((sum, one) => sum + one.waiting, 0) < HISTORY_BESIDE_BARS_MAX;
+  }
+
   const isQuiet = (partition: Partition) => partition.served && time.now() - partition.toldAt >= QUIET_MS;
 
   return {
@@ -252,6 +265,7 @@ export function createJournalWriter({ journal, channels, time, logger }: Journal
         texts[partitionOf(bar.symbol)]!.push(text);
         alongside.push({ channel: channels.bars(bar.symbol), text });
       }
+      if (delivery.bars.length > 0) flowedAt = time.now();
       const appends: Append[] = [];
       for (const partition of partitions) {
         const bars = texts[partition.number]!;
@@ -271,8 +285,8 @@ export function createJournalWriter({ journal, channels, time, logger }: Journal
     async appendHistory(number, bars, signal) {
       const partition = partitions[number]!;
       const opened = partition.head!;
-      while (partition.waiting >= HISTORY_WAITING_BARS_MAX) {
-        await time.pause(ROOM_POLL_MS, signal);
+      while (!hasRoomForHistory(partition)) {
+        await time.pause(HISTORY_POLL_MS, signal);
         signal.throwIfAborted();
         await refreshWaiting(signal);
       }

@@ -122,21 +122,39 @@ test('a range goes in order into entries of at most 500 bars without a clock', a
   expect(test.counted()).toBe(MINUTES);
 });
 
-test('the third entry waits until fewer than 1,000 bars do', async () => {
+test('while live bars flow, no entry is appended before the one before is consumed', async () => {
   const test = await setUp();
-  const other = bars(Array(400).fill(1), { symbol: 'AAPL' });
+  const other = bars(Array(99).fill(1), { symbol: 'AAPL' });
+  const [known] = (await test.journal.open(PARTITIONS)).slice(P);
+  await test.journal.append(null, [
+    { partition: P, known: known!, text: encodeEntry({ clock: null, bars: other }), bars: other.length },
+  ]);
+  await test.writer.open(null, test.stop.signal);
+  await test.writer.write({ clock: null, bars: bars([1], { symbol: 'AAPL' }) }, test.stop.signal);
+  const filling = test.fill();
+  await waitFor(() => test.pauses() > 1);
+  expect(await test.entries()).toHaveLength(2);
+  await test.commit();
+  await waitFor(async () => (await test.entries()).length > 2);
+  await waitFor(() => test.pauses() > 5);
+  expect((await test.journal.waiting(PARTITIONS))[P]).toBe(500);
+  await consumedMeanwhile(test, filling);
+  expect(await test.entries()).toHaveLength(5);
+});
+
+test('where none flow more of it waits, which costs less to store', async () => {
+  const test = await setUp();
+  const other = bars(Array(2_000).fill(1), { symbol: 'AAPL' });
   const [known] = (await test.journal.open(PARTITIONS)).slice(P);
   await test.journal.append(null, [
     { partition: P, known: known!, text: encodeEntry({ clock: null, bars: other }), bars: other.length },
   ]);
   await test.writer.open(null, test.stop.signal);
   const filling = test.fill();
-  await waitFor(() => test.pauses() > 1);
-  expect(await test.entries()).toHaveLength(3);
-  expect((await test.journal.waiting(PARTITIONS))[P]).toBe(1_100);
+  await waitFor(async () => (await test.entries()).length === 4);
+  expect((await test.journal.waiting(PARTITIONS))[P]).toBe(3_200);
   await test.commit();
   await filling;
-  expect(await test.entries()).toHaveLength(4);
 });
 
 test('is stored once its owner has committed the last entry, and only appended before', async () => {
