@@ -127,6 +127,16 @@ test('who comes later takes part from the next minute on, and who goes until the
   expect(calls.filter(([what]) => what === 'symbols')).toHaveLength(2);
 });
 
+test('who goes while the feed is behind is vouched for up to its clock alone', async () => {
+  await begin();
+  watch.delivered({ clock: MINUTE - 15 * MINUTE_MS });
+  await beat();
+  symbols = ['B'];
+  await beat();
+  const change = calls.findLast(([what]) => what === 'symbols')!;
+  expect([change[4], change[5]]).toEqual([['A'], -15 * MINUTE_MS]);
+});
+
 test('after an interruption nothing is vouched for until another stretch begins', async () => {
   await begin();
   watch.delivered({ clock: MINUTE });

@@ -96,7 +96,8 @@ export function createLiveWatch({ store, journal, delivers, time, logger }: Live
         added,
         since: minuteOf(now) + MINUTE_MS,
         removed,
-        until: minuteOf(stretch.lookedAt),
+        // Of a feed that is behind the wall clock the last minutes before that look had not come yet.
+        until: minuteOf(Math.min(stretch.lookedAt, stretch.clock ?? stretch.since)),
       });
       for (const symbol of added) stretch.symbols.add(symbol);
       for (const symbol of removed) stretch.symbols.delete(symbol);

@@ -1,5 +1,5 @@
 import { errors, marketData } from '@alpacahq/alpaca-trade-api';
-import { type Bar, type BarRefusal, isRefusal, MINUTE_MS, parseBar } from '@candlewire/contracts';
+import { type Bar, type BarRefusal, isRefusal, MINUTE_MS, parseBar, parseInstant } from '@candlewire/contracts';
 import type { Time } from '../../time';
 import { type HistoryPage, HistoryRefused, RateLimited } from '../source';
 
@@ -27,13 +27,31 @@ export interface HistoryOptions {
 
 export type History = (symbol: string, from: number, to: number, signal: AbortSignal) => AsyncGenerator<HistoryPage>;
 
+/** A page as it comes; nothing in it is certain. */
+interface WirePage {
+  readonly bars?: readonly unknown[] | null;
+  readonly next_page_token?: string | null;
+}
+
+interface WireBar {
+  readonly t: unknown;
+  readonly o: unknown;
+  readonly h: unknown;
+  readonly l: unknown;
+  readonly c: unknown;
+  readonly v: unknown;
+  readonly n: unknown;
+  readonly vw: unknown;
+}
+
 /**
  * Minute bars of the REST API. No feed is named: then it answers with the best that the plan allows, which is SIP, the
  * whole market, and of the last 15 minutes only where the plan has that in real time. A plan that has not is found out by its
  * refusal, and history then ends 16 minutes ago. The last minutes of another feed are never mixed in: they would be other
  * bars of the same minutes.
  *
- * The SDK's generated layer is used, which makes one request for each call: pace and repetition are the caller's.
+ * The SDK's generated layer is used, which makes one request for each call: pace and repetition are the caller's. The body is
+ * read without it: its JSON parser, which keeps integers of any size, is most of what a page would cost.
  */
 export function createHistory({ keyId, secret, url, time, onRefused, requestMs }: HistoryOptions): History {
   const basePath = url.replace(/\/+$/, '');
@@ -51,8 +69,8 @@ export function createHistory({ keyId, secret, url, time, onRefused, requestMs }
   function barsOf(symbol: string, rows: readonly unknown[], from: number, to: number, now: number): Bar[] {
     const bars: Bar[] = [];
     for (const row of rows) {
-      const { t, o, h, l, c, v, n, vw } = (row ?? {}) as Partial<marketData.StockBar>;
-      const openTime = t instanceof Date ? t.getTime() : undefined;
+      const { t, o, h, l, c, v, n, vw } = (row ?? {}) as Partial<WireBar>;
+      const openTime = typeof t === 'string' ? (parseInstant(t) ?? undefined) : undefined;
       const raw = { symbol, openTime, open: o, high: h, low: l, close: c, volume: v, tradeCount: n, vwap: vw, rev: 4 };
       const bar = parseBar(raw, now);
       if (isRefusal(bar)) onRefused(bar);
@@ -72,12 +90,13 @@ export function createHistory({ keyId, secret, url, time, onRefused, requestMs }
         yield { bars: [], answeredTo: end };
         return;
       }
-      let answer: marketData.StockBarsRespSingle;
+      let answer: WirePage | null;
       try {
         // Both ends are inclusive.
         const range = { start: new Date(from), end: new Date(end - 1) };
         const query = { symbol, timeframe: '1Min', ...range, limit: PAGE_BARS, ...(pageToken && { pageToken }) };
-        answer = await api.stockBarSingle(query, { signal });
+        const { raw } = await api.stockBarSingleRaw(query, { signal });
+        answer = (await raw.json()) as WirePage | null;
       } catch (err) {
         if (signal.aborted) return;
         const isWall = err instanceof errors.PermissionError && RECENT_SIP.test(err.message);
@@ -89,7 +108,7 @@ export function createHistory({ keyId, secret, url, time, onRefused, requestMs }
         continue;
       }
       const bars = barsOf(symbol, answer?.bars ?? [], from, end, now);
-      pageToken = answer?.nextPageToken || undefined;
+      pageToken = answer?.next_page_token || undefined;
       if (pageToken === undefined) {
         yield { bars, answeredTo: end };
         return;
