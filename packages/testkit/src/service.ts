@@ -29,7 +29,12 @@ export interface SpawnedService {
 export function spawnService(name: string, env: Readonly<Record<string, string>>): SpawnedService {
   const main = join(ROOT, 'services', name, 'dist', 'main.js');
   if (!existsSync(main)) throw new Error(`${main} is missing: npm run build`);
-  const child = spawn(process.execPath, [main], {
+  return spawnProgram(name, main, env);
+}
+
+/** The same with any program of node's. @param name for messages @param file absolute path */
+export function spawnProgram(name: string, file: string, env: Readonly<Record<string, string>>): SpawnedService {
+  const child = spawn(process.execPath, [file], {
     env: { PATH: process.env.PATH, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
