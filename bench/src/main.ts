@@ -6,6 +6,8 @@ const BENCHES: Readonly<Record<string, () => Promise<BenchTable>>> = {
   store: async () => (await import('./store.bench.js')).storeBench(),
   read: async () => (await import('./read.bench.js')).readBench(),
   replay: async () => (await import('./replay.bench.js')).replayBench(),
+  backfill: async () => (await import('./alpaca/backfill.bench.js')).backfillBench(),
+  burst: async () => (await import('./alpaca/burst.bench.js')).burstBench(),
   fanout: async () => (await import('./fanout/fanout.bench.js')).fanoutBench(),
   demo: async () => (await import('./demo.bench.js')).demoBench(),
   memory: async () => (await import('./memory.bench.js')).memoryBench(),

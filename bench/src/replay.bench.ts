@@ -20,7 +20,7 @@ const BARS_EACH = 30_000;
 const ROUNDS = 3;
 const SESSION_MINUTES = 390;
 
-interface Cost {
+export interface Cost {
   readonly wallS: number;
   readonly cpuS: number;
 }
@@ -94,7 +94,12 @@ async function writeBars(file: string): Promise<void> {
   await once(out, 'finish');
 }
 
-async function replay(file: string, databaseUrl: string): Promise<Cost & { rows: number; parts: string }> {
+/** Plays a file of so many bars through an ingestor and an aggregator of its own, until every candle is stored and final. */
+export async function replay(
+  file: string,
+  databaseUrl: string,
+  bars = SYMBOLS * BARS_EACH,
+): Promise<Cost & { rows: number; parts: string }> {
   const redis = await startRedis({ dataDir: null, download: true, logger: silentLogger });
   if ('missing' in redis) throw new Error(redis.missing);
   const env = { DATABASE_URL: databaseUrl, REDIS_URL: redis.url, LOG_LEVEL: 'info' };
@@ -112,7 +117,7 @@ async function replay(file: string, databaseUrl: string): Promise<Cost & { rows:
       async () => {
         const [found] = (await db.query<{ n: string; rows: string }>(open)).rows;
         rows = Number(found!.rows);
-        return rows > SYMBOLS * BARS_EACH && Number(found!.n) === 0;
+        return rows > bars && Number(found!.n) === 0;
       },
       { timeoutMs: 600_000, what: 'every candle is stored and final' },
     );

@@ -1,3 +1,4 @@
+import { serveCalls } from '../child';
 import { nowMs } from './clock';
 import { type LoadClient, openClient, type Protocol } from './load-client';
 
@@ -107,10 +108,4 @@ const calls: LoadCalls = {
   },
 };
 
-process.on('message', ({ id, call, order }: { id: number; call: keyof LoadCalls; order: never }) => {
-  calls[call](order).then(
-    (result) => process.send!({ id, result }),
-    (err: unknown) => process.send!({ id, error: String(err) }),
-  );
-});
-process.on('disconnect', () => process.exit());
+serveCalls({ ...calls });
