@@ -2,7 +2,7 @@ import type { ReadEntry } from '@candlewire/bus';
 import { type Bar, decodeEntry, type RebuildOrder } from '@candlewire/contracts';
 
 /** Bars of one commit: bounds its memory, its time, and what is told again after a crash. */
-export const BATCH_BARS_MAX = 4_000;
+export const BATCH_BARS_MAX = 10_000;
 
 /** What is applied in one commit. */
 export interface Batch {

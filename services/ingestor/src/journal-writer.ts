@@ -14,12 +14,12 @@ import {
   encodeBar,
   encodeEntry,
   encodeEntryOf,
-  MINUTE_MS,
   PARTITIONS,
   partitionOf,
   type RebuildOrder,
 } from '@candlewire/contracts';
 import { boundedLog, type Logger, retry } from '@candlewire/runtime';
+import { HistoryPace } from './history-pace';
 import type { Delivery } from './sources/source';
 import type { Time } from './time';
 
@@ -30,13 +30,6 @@ const QUIET_MS = 1_000;
 /** How often the journals are looked at while nothing is appended. */
 const HEADS_CHECK_MS = 2_000;
 const ROOM_POLL_MS = 100;
-/** While live bars flow, history is appended where fewer bars than this wait, of all partitions together: they are behind one entry of it at most. */
-const HISTORY_BESIDE_BARS_MAX = 100;
-/** Where none flow, while fewer wait in its partition: a commit of many bars changes the candles behind them once, several of few do so each time. */
-const HISTORY_ALONE_BARS_MAX = 8 * ENTRY_BARS_MAX;
-/** After the last live bar. */
-const FLOWING_MS = 5 * MINUTE_MS;
-const HISTORY_POLL_MS = 25;
 /** A pause is ordinary in a fast replay; one of this length means that nobody consumes. */
 const ROOM_WARN_MS = 10_000;
 
@@ -71,17 +64,22 @@ export interface JournalWriter {
   /** To be called about twice a second: tells quiet partitions the clock, and looks at the journals. Returns as {@link write}. */
   tick(signal: AbortSignal): Promise<boolean>;
   /**
-   * Appends at most an entry's bars to a partition, without publishing them and without a clock, once few enough wait
-   * there. May run beside everything else.
-   * @returns the journal with them; null where it is not the one that was opened: nothing was appended
+   * Appends the first of `bars` to a partition, without publishing them and without a clock, once it is their turn: as many
+   * as there is room for. May run beside everything else.
+   * @returns the journal with them, and their number; null where it is not the one that was opened: nothing was appended
    */
-  appendHistory(partition: number, bars: readonly Bar[], signal: AbortSignal): Promise<JournalHead | null>;
+  appendHistory(partition: number, bars: readonly Bar[], signal: AbortSignal): Promise<AppendedHistory | null>;
   /** Appends an order to a partition's journal: soon, whatever waits there. Where the journal is another one, nothing. */
   appendOrder(partition: number, order: RebuildOrder, signal: AbortSignal): Promise<void>;
   /** Resolves when nothing is being appended. */
   idle(): Promise<void>;
   /** Identity of a partition's journal as it was last seen; '' before the journals were opened. */
   journalOf(partition: number): string;
+}
+
+export interface AppendedHistory {
+  readonly journal: JournalHead;
+  readonly bars: number;
 }
 
 interface Partition {
@@ -109,12 +107,11 @@ export function createJournalWriter({ journal, channels, time, logger }: Journal
   });
   const appended = { bars: 0, entries: 0, fenced: 0 };
   const logAway = boundedLog(logger, 'the bus is away', { first: 1 });
+  const pace = new HistoryPace();
   const underWay = new Set<Promise<unknown>>();
   let token: string | null = null;
   let clock: number | null = null;
   let lookedAt = time.now();
-  /** When live bars were last sent. */
-  let flowedAt = Number.NEGATIVE_INFINITY;
 
   function persist<T>(act: () => Promise<T>, signal: AbortSignal): Promise<T> {
     const onFailure = (err: unknown, attempt: number) => {
@@ -222,9 +219,10 @@ export function createJournalWriter({ journal, channels, time, logger }: Journal
       .flatMap((one) => entriesOf(one, []));
   }
 
-  function hasRoomForHistory({ waiting }: Partition): boolean {
-    if (time.now() - flowedAt >= FLOWING_MS) return waiting < HISTORY_ALONE_BARS_MAX;
-    return partitions.reduce((sum, one) => sum + one.waiting, 0) < HISTORY_BESIDE_BARS_MAX;
+  /** How many bars of history a partition may get now. */
+  function roomForHistory({ waiting }: Partition): number {
+    const waitingInAll = partitions.reduce((sum, one) => sum + one.waiting, 0);
+    return pace.room(time.now(), waiting, waitingInAll);
   }
 
   const isQuiet = (partition: Partition) => partition.served && time.now() - partition.toldAt >= QUIET_MS;
@@ -265,7 +263,7 @@ export function createJournalWriter({ journal, channels, time, logger }: Journal
         texts[partitionOf(bar.symbol)]!.push(text);
         alongside.push({ channel: channels.bars(bar.symbol), text });
       }
-      if (delivery.bars.length > 0) flowedAt = time.now();
+      if (delivery.bars.length > 0) pace.flowed(time.now());
       const appends: Append[] = [];
       for (const partition of partitions) {
         const bars = texts[partition.number]!;
@@ -285,30 +283,33 @@ export function createJournalWriter({ journal, channels, time, logger }: Journal
     async appendHistory(number, bars, signal) {
       const partition = partitions[number]!;
       const opened = partition.head!;
-      while (!hasRoomForHistory(partition)) {
-        await time.pause(HISTORY_POLL_MS, signal);
+      let room = roomForHistory(partition);
+      while (room === 0) {
+        await time.pause(pace.lookMs(time.now()), signal);
         signal.throwIfAborted();
         await refreshWaiting(signal);
+        room = roomForHistory(partition);
       }
       // The signal ends with the term: whoever comes too late for it must not append in the next one.
       signal.throwIfAborted();
+      const count = Math.min(room, bars.length);
       // Counted at once, so that whoever runs beside this one does not take the same room.
-      partition.waiting += bars.length;
+      partition.waiting += count;
       partition.served = true;
-      const append = {
-        partition: number,
-        known: opened,
-        text: encodeEntryOf(null, bars.map(encodeBar)),
-        bars: bars.length,
-      };
-      const [result] = await send([append], [], signal);
-      partition.waiting = result!.waiting;
+      pace.appended(time.now());
+      const appends: Append[] = [];
+      for (let from = 0; from < count; from += ENTRY_BARS_MAX) {
+        const part = bars.slice(from, Math.min(count, from + ENTRY_BARS_MAX)).map(encodeBar);
+        appends.push({ partition: number, known: opened, text: encodeEntryOf(null, part), bars: part.length });
+      }
+      const { head, waiting } = (await send(appends, [], signal)).at(-1)!;
+      partition.waiting = waiting;
       // Not taken over: whoever plays the source has to notice that it is another one.
-      if (result!.head.id !== opened.id) return null;
-      moveTo(partition, result!.head);
-      appended.bars += bars.length;
-      appended.entries++;
-      return result!.head;
+      if (head.id !== opened.id) return null;
+      moveTo(partition, head);
+      appended.bars += count;
+      appended.entries += appends.length;
+      return { journal: head, bars: count };
     },
 
     async appendOrder(number, order, signal) {

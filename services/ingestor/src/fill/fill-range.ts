@@ -1,5 +1,5 @@
 import type { JournalHead } from '@candlewire/bus';
-import { type Bar, ENTRY_BARS_MAX, MINUTE_MS, partitionOf } from '@candlewire/contracts';
+import { type Bar, MINUTE_MS, partitionOf } from '@candlewire/contracts';
 import type { Store } from '@candlewire/store';
 import type { JournalWriter } from '../journal-writer';
 import type { HistoryPage, Source } from '../sources/source';
@@ -57,7 +57,7 @@ export class JournalLost extends Error {
 /**
  * Fetches a range and appends it to its partition's journal, from where `known` says that it was left, if that is still
  * worth something; ends where the source cannot say more yet. Repeating any part of it changes nothing in the store.
- * @param save is told of each entry, with the number of its bars
+ * @param save is told of each part that was appended, with the number of its bars
  * @throws JournalLost, or what the source, the store, or `save` fail with
  */
 export async function fillRange(
@@ -76,14 +76,14 @@ export async function fillRange(
     for await (const { page, fetchedAt } of pagesOf(range, progress.next, deps, signal)) {
       const settledTo = fetchedAt - UPDATED_WITHIN_MS - ((fetchedAt - UPDATED_WITHIN_MS) % MINUTE_MS);
       const bars = page.bars.map((bar): Bar => ({ ...bar, rev: bar.openTime < settledTo ? 4 : 0 }));
-      for (let at = 0; at < bars.length; at += ENTRY_BARS_MAX) {
-        const part = bars.slice(at, at + ENTRY_BARS_MAX);
-        const journal = await writer.appendHistory(partition, part, signal);
-        if (journal === null || (progress.journal !== null && journal.id !== progress.journal.id))
+      for (let at = 0; at < bars.length; ) {
+        const appended = await writer.appendHistory(partition, bars.slice(at), signal);
+        if (appended === null || (progress.journal !== null && appended.journal.id !== progress.journal.id))
           throw new JournalLost();
-        const next = Math.max(progress.next, Math.min(part.at(-1)!.openTime + MINUTE_MS, settledTo));
-        progress = { ...progress, journal, next };
-        await save(progress, part.length);
+        at += appended.bars;
+        const next = Math.max(progress.next, Math.min(bars[at - 1]!.openTime + MINUTE_MS, settledTo));
+        progress = { ...progress, journal: appended.journal, next };
+        await save(progress, appended.bars);
       }
       const next = Math.max(progress.next, Math.min(page.answeredTo, settledTo, range.to));
       notBefore = askAgainAt(range.to, page.answeredTo, fetchedAt);
