@@ -55,6 +55,8 @@ describeWithRedis(`ingestors of which one leads (CANDLEWIRE_SEED=${SEED})`, () =
     const SYMBOLS = ['AAPL', 'MSFT'];
     const simulator = { SOURCE: 'simulator', SIM_SEED: '7', SYMBOLS: SYMBOLS.join(','), HISTORY_DAYS: '1' };
     const calendar = loadCalendar('24x7');
+    /** More than live bars come to. */
+    const SOME_BARS = 100;
     const source = createSimulatorSource({ seed: 7, calendar, symbols: () => [], time: systemTime });
 
     const waiting = async (symbol: string) => (await pipeline.bus.journal.waiting(PARTITIONS))[partitionOf(symbol)]!;
@@ -86,10 +88,10 @@ describeWithRedis(`ingestors of which one leads (CANDLEWIRE_SEED=${SEED})`, () =
         await leads(first);
         const second = pipeline.spawn('ingestor', env);
         await standsBy(second);
-        // Nobody consumes: each fill stops in the middle of a day.
-        await waitFor(async () => (await waiting('AAPL')) >= 1_000 && (await waiting('MSFT')) >= 1_000, {
+        // Nobody consumes: none is known to be stored.
+        await waitFor(async () => Math.max(...(await Promise.all(SYMBOLS.map(waiting)))) >= SOME_BARS, {
           timeoutMs: PATIENCE_MS,
-          what: 'both fills are half-way',
+          what: 'fills have begun',
         });
         expect(await isLive()).toBe(true);
         await killed(first);

@@ -27,6 +27,8 @@ import { createSimulatorSource } from '../sources/simulator-source';
 import { systemTime } from '../time';
 
 const FILL_TIMEOUT_MS = 50_000;
+/** More than live bars come to; where so many wait, no more history is appended beside these. */
+const SOME_BARS = 100;
 const calendar = loadCalendar('24x7');
 const simulator = createSimulatorSource({ seed: 7, calendar, symbols: () => [], time: systemTime });
 
@@ -101,20 +103,21 @@ describeWithRedis('history', () => {
   const waiting = async (symbol: string) => (await bus.journal.waiting(PARTITIONS))[partitionOf(symbol)]!;
 
   test('of the first days is complete, also where the process that filled it was killed half-way', async () => {
-    const env = { SYMBOLS: 'AAPL,MSFT', HISTORY_DAYS: '2' };
+    const days = 15;
+    const env = { SYMBOLS: 'AAPL,MSFT', HISTORY_DAYS: `${days}` };
     const to = now();
     const first = spawned('ingestor', env);
-    // Nobody consumes: each stops in the middle of a day.
-    await waitFor(async () => (await waiting('AAPL')) >= 1_000 && (await waiting('MSFT')) >= 1_000, {
+    // Nobody consumes: it stops in the midst of it.
+    await waitFor(async () => Math.max(await waiting('AAPL'), await waiting('MSFT')) >= SOME_BARS, {
       timeoutMs: 30_000,
-      what: 'both fills are half-way',
+      what: 'a fill is half-way',
     });
     first.kill('SIGKILL');
     await first.exited;
     spawned('aggregator');
     spawned('ingestor', env);
-    const today = calendar.openTimeOf('1d', to);
-    const from = calendar.openTimeOf('1d', calendar.openTimeOf('1d', today - 1) - 1);
+    let from = calendar.openTimeOf('1d', to);
+    for (let day = 0; day < days; day++) from = calendar.openTimeOf('1d', from - 1);
     for (const symbol of ['AAPL', 'MSFT']) await expectStored(symbol, from, to);
     expect(await store.historyOf()).toMatchObject([{ historyFrom: from }, { historyFrom: from }]);
   });
@@ -136,7 +139,7 @@ describeWithRedis('history', () => {
     });
     aggregator.kill('SIGSTOP');
     spawned('ingestor');
-    await waitFor(async () => (await waiting('AAPL')) >= 1_000, {
+    await waitFor(async () => (await waiting('AAPL')) >= SOME_BARS, {
       timeoutMs: 30_000,
       what: 'the hole is being filled',
     });
