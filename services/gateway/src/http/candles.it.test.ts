@@ -1,11 +1,11 @@
 import { connectBus } from '@candlewire/bus';
 import { createCalendar } from '@candlewire/candles';
 import { CandlesResponse, channelsOf, MINUTE_MS, toIso } from '@candlewire/contracts';
-import { silentLogger } from '@candlewire/runtime';
+import { runPhases, silentLogger } from '@candlewire/runtime';
 import { MONDAY_OPEN } from '@candlewire/testkit';
 import type { Express } from 'express';
 import request from 'supertest';
-import { createGateway } from '../gateway';
+import { createGateway, type Gateway } from '../gateway';
 import { NO_REDIS, type TestStore, testStore, testWriter, type Writer } from '../rig.suite';
 
 const calendar = createCalendar('24x7', '');
@@ -14,11 +14,14 @@ const bus = connectBus({ url: NO_REDIS, prefix: 'test', logger: silentLogger });
 let db: TestStore;
 let writer: Writer;
 let app: Express;
+const gateways: Gateway[] = [];
 
 function gatewayApp(): Express {
   const calendars = { nyse: calendar, '24x7': calendar };
-  const channels = channelsOf('test');
-  return createGateway({ store: db.store, bus, channels, calendars, corsOrigins: '*', logger: silentLogger }).app;
+  const deps = { store: db.store, bus, channels: channelsOf('test'), calendars, logger: silentLogger };
+  const gateway = createGateway({ ...deps, corsOrigins: '*' });
+  gateways.push(gateway);
+  return gateway.app;
 }
 
 async function get(path: string, of: Express = app): Promise<CandlesResponse> {
@@ -43,6 +46,7 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
+  for (const gateway of gateways) await runPhases(gateway.shutdown, silentLogger);
   await bus.close();
   await db?.drop();
 });

@@ -2,7 +2,7 @@ import { connect } from 'node:net';
 import { connectBus } from '@candlewire/bus';
 import { createCalendar } from '@candlewire/candles';
 import { channelsOf, ErrorResponse, SymbolsResponse } from '@candlewire/contracts';
-import { silentLogger } from '@candlewire/runtime';
+import { runPhases, silentLogger } from '@candlewire/runtime';
 import type { Express } from 'express';
 import request from 'supertest';
 import type { CorsOrigins } from '../config';
@@ -58,7 +58,7 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  for (const { run } of gateway.shutdown) await run();
+  await runPhases(gateway.shutdown, silentLogger);
   await bus.close();
   await db.drop();
 });
@@ -166,7 +166,8 @@ describe('headers', () => {
   });
 
   test('let only pages from listed origins read where there is a list', async () => {
-    const { app: listed } = gatewayWith(['https://a.example', 'http://localhost:3000']);
+    const picky = gatewayWith(['https://a.example', 'http://localhost:3000']);
+    const listed = picky.app;
     const originOf = async (origin: string | null) => {
       const asked = request(listed).get('/api/candles/1');
       const { headers } = await (origin === null ? asked : asked.set('Origin', origin));
@@ -187,5 +188,6 @@ describe('headers', () => {
     }
     const { headers } = await request(listed).options('/api/symbols').set('Origin', 'https://b.example').expect(204);
     expect(headers).not.toHaveProperty('access-control-allow-methods');
+    await runPhases(picky.shutdown, silentLogger);
   });
 });
