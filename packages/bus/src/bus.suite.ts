@@ -7,16 +7,7 @@ import { describeJournal } from './journal.suite';
 import { describeJournalLoss } from './journal-loss.suite';
 import { describeJournalTrimming } from './journal-trimming.suite';
 import { describeLeader } from './leader.suite';
-
-/** A bus implementation with a room of its own, made anew for each suite. */
-export interface BusUnderTest {
-  readonly prefix: string;
-  /** One more bus in the same room, as another process would have it. */
-  connect(): Bus;
-  /** Forgets everything that was kept in the room, as a server that was emptied; only where `canBeEmptied`. */
-  empty?(): Promise<void>;
-  close(): Promise<void>;
-}
+import type { BusUnderTest } from './test-bus.suite';
 
 /**
  * What every bus promises, whatever carries it.

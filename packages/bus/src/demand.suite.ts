@@ -1,8 +1,8 @@
 import { waitFor } from '@candlewire/testkit';
 import fc from 'fast-check';
 import type { Bus, Demand } from './bus';
-import type { BusUnderTest } from './bus.suite';
 import { WANTED_MAX } from './limits';
+import type { BusUnderTest } from './test-bus.suite';
 
 const LONG_MS = 60_000;
 /** Runs out during a test; nothing here depends on how soon. */

@@ -1,7 +1,7 @@
 import { waitFor } from '@candlewire/testkit';
 import type { Bus } from './bus';
-import type { BusUnderTest } from './bus.suite';
 import { NotLeader } from './errors';
+import type { BusUnderTest } from './test-bus.suite';
 import { NOWHERE } from './test-partition.suite';
 
 const LONG_MS = 60_000;

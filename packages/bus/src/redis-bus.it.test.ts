@@ -2,8 +2,9 @@ import { channelsOf } from '@candlewire/contracts';
 import { type Fields, type Logger, silentLogger } from '@candlewire/runtime';
 import { describeWithRedis, type TestRedis, testRedis, waitFor } from '@candlewire/testkit';
 import { Redis } from 'ioredis';
-import { type BusUnderTest, describeBus } from './bus.suite';
+import { describeBus } from './bus.suite';
 import { connectBus } from './redis-bus';
+import type { BusUnderTest } from './test-bus.suite';
 
 async function removeKeys(redis: Redis, prefix: string): Promise<void> {
   const keys = await redis.keys(`${prefix}:*`);
