@@ -78,8 +78,9 @@ describeWithRedis('examples', () => {
     await services[0]!.up(async () => (await fetch(`${origin}/health`)).ok);
 
     const consumer = run('redis-consumer.mjs', 'ACME', '5m');
-    const client = run('candle-client.mjs', 'ACME', '5m', '1000');
     await subscribed(redis.url, channelsOf(redis.prefix).candles('5m', 'ACME'));
+    // Only now: for it the gateway listens to the same channel.
+    const client = run('candle-client.mjs', 'ACME', '5m', '1000');
     services.push(spawnService('ingestor', { ...env, SOURCE: 'replay', REPLAY_FILE, REPLAY_SPEED: 'max' }));
 
     const expected = await finished(`${origin}/api/candles/ACME?interval=5m&limit=1000`);
