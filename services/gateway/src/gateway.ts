@@ -155,9 +155,9 @@ function createApp(
   app.use(cors(corsOrigins));
   // Whatever comes after this is limited, and needs a key unless it is named there.
   app.use(...admission);
+  app.use(refuseRepeated);
   app.use(healthRoutes(bus, readiness));
   app.use(metricsRoute(metrics));
-  app.use('/api', refuseRepeated);
   app.use(candlesRoute(createCandlePages(store), calendars.nyse));
   app.use(symbolsRoute({ store, announce: announcer(bus, channels, logger) }));
   app.use(historyRoute(store));

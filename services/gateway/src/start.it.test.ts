@@ -243,11 +243,13 @@ describe('configuration', () => {
     const taken = createServer();
     await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', resolve));
     const { port } = taken.address() as { port: number };
-    const env = { DATABASE_URL: 'mysql://x', CALENDAR_FILE: '/nowhere.csv', LOG_LEVEL: 'loud', PORT: `${port}` };
+    const wrong = { DATABASE_URL: 'mysql://x', CALENDAR_FILE: '/nowhere.csv', LOG_LEVEL: 'loud', HTTP_MAX_PER_S: '0' };
+    const env = { ...wrong, PORT: `${port}` };
     const report = await startGateway(env, silentLogger).catch((err: unknown) => err);
     expect(report).toBeInstanceOf(ConfigError);
     expect((report as ConfigError).problems).toEqual([
       expect.stringMatching(/^LOG_LEVEL: must be one of/),
+      expect.stringMatching(/^HTTP_MAX_PER_S: must be/),
       expect.stringMatching(/^DATABASE_URL: must be an address like postgres:/),
       expect.stringMatching(/^REDIS_URL: /),
       `PORT: ${port} is in use on 127.0.0.1`,

@@ -89,6 +89,7 @@ export async function startGateway(env: Env, logger: Logger, options: StartOptio
 export async function checkGateway(env: Env): Promise<readonly string[]> {
   const problems = [
     ...(await problemsOf(() => loadCalendar('nyse', parseConfig(runtimeConfig, env).CALENDAR_FILE))),
+    ...(await problemsOf(() => parseConfig(httpConfig, env))),
     ...(await problemsOf(() => checkTogether(env))),
     ...(await problemsOf(() => tryPort(env))),
   ];
@@ -106,7 +107,8 @@ async function problemsOf(act: () => unknown): Promise<readonly string[]> {
 }
 
 async function tryPort(env: Env): Promise<void> {
-  const { PORT, HOST } = parseConfig(httpConfig, env);
+  // Only these two: whatever else is wrong must not hide that the port is taken.
+  const { PORT, HOST } = parseConfig({ PORT: httpConfig.PORT, HOST: httpConfig.HOST }, env);
   const server = createHttpServer(() => {});
   await server.listen(PORT, HOST);
   server.stopAccepting();

@@ -58,7 +58,11 @@ export function createHttpServer(listener: RequestListener, options: HttpServerO
       if (stopping) node.closeIdleConnections();
     });
   });
-  node.on('request', listener);
+  node.on('request', (req, res) => {
+    // Of a target that is none a router knows no more than that, and answers as it likes.
+    if (isTarget(req.url!)) listener(req, res);
+    else refuse({ code: 'ERR_INVALID_URL' }, req.socket);
+  });
   node.on('clientError', refuse);
 
   return {
@@ -76,6 +80,11 @@ export function createHttpServer(listener: RequestListener, options: HttpServerO
     drained: () => (stopping && listened ? closed : Promise.resolve()),
     cut: () => node.closeAllConnections(),
   };
+}
+
+/** A path, an absolute address as for a proxy, or the `*` of OPTIONS. */
+function isTarget(target: string): boolean {
+  return target.startsWith('/') || target === '*' || URL.canParse(target);
 }
 
 function announceEnd(res: ServerResponse): void {
@@ -107,7 +116,7 @@ function listenProblem(err: NodeJS.ErrnoException, port: number, host: string): 
 }
 
 /** What is no HTTP never gets as far as a route; its sender gets JSON all the same. */
-function refuse(err: NodeJS.ErrnoException, socket: Duplex): void {
+function refuse(err: Pick<NodeJS.ErrnoException, 'code'>, socket: Duplex): void {
   if (err.code === 'ECONNRESET' || !socket.writable) {
     socket.destroy();
     return;

@@ -113,6 +113,7 @@ describe('errors', () => {
 
   test.each([
     ['no HTTP at all', 'hello\r\n\r\n', 400],
+    ['a target that is none', 'GET http://[ HTTP/1.1\r\nHost: x\r\n\r\n', 400],
     ['a bad header', 'GET /health HTTP/1.1\r\nHost: x\r\nBad Header: y\r\n\r\n', 400],
     ['headers without end', `GET /health HTTP/1.1\r\nHost: x\r\nA: ${'a'.repeat(20_000)}\r\n\r\n`, 431],
     ['an address that never ends', `GET /${'a'.repeat(20_000)} HTTP/1.1\r\nHost: x\r\n\r\n`, 431],
@@ -122,6 +123,14 @@ describe('errors', () => {
     expect(ErrorResponse.parse(JSON.parse(body!)).error.code).toBe('invalid_parameter');
   });
 });
+
+test.each(['/', '/health', '/metrics', '/api/symbols', '/nothing'])(
+  'a parameter given twice is refused at %s',
+  async (path) => {
+    const { body } = await request(app).get(`${path}?a=1&a=2`).expect(400);
+    expect(body.error).toEqual({ code: 'invalid_parameter', message: 'a: must be given once' });
+  },
+);
 
 describe('headers', () => {
   test('give nothing away and switch off what an API does not need', async () => {

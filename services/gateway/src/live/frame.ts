@@ -1,5 +1,7 @@
-/** FIN and the opcode of text. */
+/** FIN and the opcode. */
 const TEXT = 0x81;
+const PING = 0x89;
+const PONG = 0x8a;
 /** Payload lengths from which on the header holds two, and eight, bytes of length. */
 const LENGTH_16 = 126;
 const LENGTH_64 = 65_536;
@@ -26,6 +28,16 @@ export function frameOf(payload: Buffer | string, allocate: (bytes: number) => B
   if (typeof payload === 'string') frame.write(payload, header);
   else payload.copy(frame, header);
   return frame;
+}
+
+/** @param payload at most 125 bytes, as in every control frame */
+export function pingOf(payload: Buffer): Buffer {
+  return Buffer.concat([Buffer.of(PING, payload.length), payload]);
+}
+
+/** The answer to a ping. */
+export function pongOf(payload: Buffer): Buffer {
+  return Buffer.concat([Buffer.of(PONG, payload.length), payload]);
 }
 
 /** The payload of a frame that {@link frameOf} made. */

@@ -32,6 +32,9 @@ class Peer extends Duplex {
 
 const nextTurn = () => new Promise<void>((resolve) => setImmediate(() => setImmediate(resolve)));
 const filled = (length: number, byte: number) => Buffer.alloc(length, byte);
+/** The ping that follows 64 KiB. */
+const probe = (n: number) => Buffer.of(0x89, 4, 0, 0, 0, n);
+const pongOfProbe = (n: number) => probe(n).subarray(2);
 
 let peer: Peer;
 let counters: LiveCounters;
@@ -64,7 +67,9 @@ test('more than one write holds is cut, and arrives whole', async () => {
   const pieces = [filled(40_000, 1), filled(40_000, 2), filled(200_000, 3), filled(5, 4)];
   for (const piece of pieces) outbox.append(piece);
   await nextTurn();
-  expect(peer.bytes).toEqual(Buffer.concat(pieces));
+  const [a, b, c, d] = pieces as [Buffer, Buffer, Buffer, Buffer];
+  // Between frames alone, though the third went out in four parts.
+  expect(peer.bytes).toEqual(Buffer.concat([a, b, probe(1), c, d, probe(2)]));
   expect(Math.max(...peer.writes.map(({ length }) => length))).toBeLessThanOrEqual(65_536);
 });
 
@@ -106,7 +111,30 @@ test('dropping what waits leaves the rest of a frame that was begun', async () =
   outbox.append(filled(5, 3));
   peer.readOn();
   await nextTurn();
-  expect(peer.bytes).toEqual(Buffer.concat([filled(100_000, 1), filled(5, 3)]));
+  expect(peer.bytes).toEqual(Buffer.concat([filled(100_000, 1), filled(5, 3), probe(1)]));
+});
+
+test('the pong of a ping that went along is progress; another is not, nor the same again', async () => {
+  outbox.append(filled(70_000, 1));
+  await nextTurn();
+  outbox.progressAt = 0;
+  for (const payload of [Buffer.alloc(0), pongOfProbe(0), pongOfProbe(2)]) outbox.ponged(payload);
+  expect(outbox.progressAt).toBe(0);
+  outbox.ponged(pongOfProbe(1));
+  expect(outbox.progressAt).toBeGreaterThan(0);
+  outbox.progressAt = 0;
+  outbox.ponged(pongOfProbe(1));
+  expect(outbox.progressAt).toBe(0);
+});
+
+test('a control frame is no news: the silence that heartbeats break goes on', async () => {
+  outbox.writtenAt = 0;
+  outbox.append(probe(9), 0);
+  await nextTurn();
+  expect([peer.bytes, outbox.writtenAt]).toEqual([probe(9), 0]);
+  outbox.append(filled(1, 1));
+  await nextTurn();
+  expect(outbox.writtenAt).toBeGreaterThan(0);
 });
 
 test('of several who wait for room one goes first, and the others see it', async () => {

@@ -1,9 +1,15 @@
 import type { Duplex } from 'node:stream';
 import type { LiveCounters } from './counters';
 import type { Flushable, Flusher } from './flusher';
+import { pingOf } from './frame';
 
 /** The most that one write takes, so that a slow reader's progress can be seen. */
 const WRITE_BYTES_MAX = 64 * 1024;
+/** After so many bytes a ping follows, by whose pong the peer is known to have read them. */
+const PROBE_BYTES = 64 * 1024;
+
+/** A number. */
+const PROBE_LENGTH = 4;
 
 const NOTHING = Buffer.alloc(0);
 
@@ -15,7 +21,11 @@ let scratch = Buffer.allocUnsafeSlow(WRITE_BYTES_MAX);
 
 /**
  * What waits to be sent to one client. It writes to the socket only while that takes everything; otherwise it waits here,
- * where it can be counted and dropped.
+ * where it can be counted and dropped. Whatever is written goes through it, control frames too: frames are cut where they are
+ * long, and nothing may come between their parts.
+ *
+ * Whether a slow peer reads is not seen by what the socket takes: the system's buffers hold megabytes, and take more only
+ * when a good part of that is free. So pings go along with the data.
  */
 export class Outbox implements Flushable {
   /** Whole frames, or the rest of one. */
@@ -29,10 +39,20 @@ export class Outbox implements Flushable {
   /** The socket has not passed on all that it was given. */
   private blocked = false;
   private closed = false;
+  /** There are messages in what waits. */
+  private hasMessages = false;
   private readonly drains: (() => void)[] = [];
-  /** When the socket last took something, or was given something while it had nothing; by performance.now(). */
+  /** Written since the last ping that went along. */
+  private unprobedBytes = 0;
+  /** Pings that went along, and the last of them that was answered. */
+  private probes = 0;
+  private answered = 0;
+  /**
+   * When the peer read something, the socket took something, or was given something while it had nothing; by
+   * performance.now().
+   */
   progressAt = 0;
-  /** When something was last written; by performance.now(). */
+  /** When messages were last written; by performance.now(). */
   writtenAt = performance.now();
 
   constructor(
@@ -56,10 +76,11 @@ export class Outbox implements Flushable {
     return this.blocked;
   }
 
-  /** Queues whole frames that hold `messages` messages. Hot. */
+  /** Queues whole frames that hold `messages` messages; 0: control frames. Hot. */
   append(frames: Buffer, messages = 1): void {
     if (this.closed) return;
     this.counters.messagesOut += messages;
+    if (messages > 0) this.hasMessages = true;
     this.waiting.push(frames);
     this.waitingBytes += frames.length;
     if (this.waitingBytes > this.counters.queueHighWaterBytes) this.counters.queueHighWaterBytes = this.waitingBytes;
@@ -73,11 +94,15 @@ export class Outbox implements Flushable {
     this.due = false;
     if (this.blocked || this.closed || this.waiting.length === 0) return;
     const { counters, socket } = this;
-    this.writtenAt = this.progressAt = this.flusher.now;
+    this.progressAt = this.flusher.now;
+    if (this.hasMessages) this.writtenAt = this.flusher.now;
+    this.hasMessages = false;
     do {
       const bytes = this.take();
       counters.writes++;
       counters.bytesOut += bytes.length;
+      this.unprobedBytes += bytes.length;
+      if (this.unprobedBytes >= PROBE_BYTES && !this.isPartial) this.probe();
       socket.write(bytes);
       this.blocked = socket.writableLength > 0;
     } while (this.waiting.length > 0 && !this.blocked);
@@ -97,6 +122,15 @@ export class Outbox implements Flushable {
     this.askedBytes += this.queuedBytes - before;
   }
 
+  /** A pong came. Of another ping than those that went along with the data it says nothing here. */
+  ponged(payload: Buffer): void {
+    if (payload.length !== PROBE_LENGTH) return;
+    const probe = payload.readUInt32BE();
+    if (probe <= this.answered || probe > this.probes) return;
+    this.answered = probe;
+    this.progressAt = performance.now();
+  }
+
   /** Forgets what waits here, but for the rest of a frame that was begun; what the socket has goes on. */
   drop(): void {
     this.waiting = this.isPartial ? this.waiting.slice(0, 1) : [];
@@ -109,6 +143,16 @@ export class Outbox implements Flushable {
     this.closed = true;
     this.drop();
     this.drained();
+  }
+
+  /** To be written before whatever waits: only between two frames. */
+  private probe(): void {
+    this.unprobedBytes = 0;
+    const payload = Buffer.alloc(PROBE_LENGTH);
+    payload.writeUInt32BE(++this.probes);
+    const frame = pingOf(payload);
+    this.waiting.unshift(frame);
+    this.waitingBytes += frame.length;
   }
 
   /** The next bytes to be written: in the scratch where they are several pieces. */

@@ -4,7 +4,7 @@ import type { RawData, WebSocket } from 'ws';
 import { type LiveClient, Work } from '../live/client';
 import type { LiveCounters } from '../live/counters';
 import type { Flusher } from '../live/flusher';
-import { frameOf } from '../live/frame';
+import { frameOf, pingOf, pongOf } from '../live/frame';
 import { Outbox } from '../live/outbox';
 import type { WsLimits } from './limits';
 import { PongWatch } from './pongs';
@@ -16,6 +16,7 @@ const ERRORS_MAX = 20;
 const PACED_BYTES = 64 * 1024;
 /** A client that is sent away has so long to read what was sent before. It costs no more than a socket by then. */
 const GOODBYE_MS = 5_000;
+const PING = pingOf(Buffer.alloc(0));
 /** What the protocol allows for a close reason. */
 const REASON_BYTES_MAX = 123;
 
@@ -85,8 +86,13 @@ export class Connection implements LiveClient, Beating {
     counters.connections++;
     pulse.add(this);
     ws.on('message', (data: RawData, isBinary: boolean) => this.hear(data, isBinary));
-    ws.on('ping', () => void (this.hasEnded || this.isWithinRate()));
-    ws.on('pong', () => this.pongs.heard());
+    ws.on('ping', (payload: Buffer) => {
+      if (!this.hasEnded && this.isWithinRate()) this.outbox.append(pongOf(payload), 0);
+    });
+    ws.on('pong', (payload: Buffer) => {
+      this.pongs.heard();
+      this.outbox.ponged(payload);
+    });
     // Frames that break the protocol, or are too long: ws answers with the code for it and closes.
     ws.on('error', () => this.finish());
     ws.on('close', () => {
@@ -160,7 +166,7 @@ export class Connection implements LiveClient, Beating {
     if (now < this.pingAt) return;
     this.pingAt = now + limits.pingMs;
     if (this.pongs.isGone(outbox)) this.ws.terminate();
-    else this.ws.ping();
+    else this.outbox.append(PING, 0);
   }
 
   private hear(data: RawData, isBinary: boolean): void {
@@ -199,7 +205,11 @@ export class Connection implements LiveClient, Beating {
   /** Closes once what was sent before is on its way, and without it where that takes too long. */
   private close(code: number, message: string): void {
     this.finish();
-    const reason = Buffer.from(message).subarray(0, REASON_BYTES_MAX).toString('latin1');
+    // A character that is cut in two is left out.
+    const reason = Buffer.from(message)
+      .subarray(0, REASON_BYTES_MAX)
+      .toString()
+      .replace(/\uFFFD$/, '');
     const timer = setTimeout(() => this.ws.terminate(), GOODBYE_MS);
     this.outbox.flush();
     this.outbox

@@ -1,5 +1,5 @@
 import { connect } from 'node:net';
-import { ErrorResponse, priceUpdate } from '@candlewire/contracts';
+import { ErrorResponse, INTERVALS, priceUpdate } from '@candlewire/contracts';
 import { describeWithRedis, waitFor } from '@candlewire/testkit';
 import WebSocket from 'ws';
 import type { WsLimits } from './limits';
@@ -197,6 +197,77 @@ describeWithRedis('limits of websockets', () => {
     client.say({ type: 'ping' });
     await client.heard('pong');
     for (const each of [client, quick]) await each.close();
+  });
+
+  describe('a client that reads what it asked for bit by bit', () => {
+    const SYMBOLS = Array.from({ length: 16 }, (_, i) => `BIG${i}`);
+    const ROWS = 1_000;
+    const SNAPSHOTS = SYMBOLS.length * INTERVALS.length;
+    const READ_EVERY_MS = 300;
+    const READ_FOR_MS = 5_000;
+
+    beforeAll(async () => {
+      for (const symbol of SYMBOLS) {
+        for (const interval of INTERVALS)
+          await rig.writer.commit(
+            symbol,
+            interval,
+            Array.from({ length: ROWS }, (_, minute) => [minute, 1 + minute] as const),
+          );
+      }
+    }, 60_000);
+
+    /** Far more than the system's own buffers take; it reads a message, and then no more until it is told to. */
+    async function asking(limits: Partial<WsLimits>) {
+      const { client } = await limited({ inboundBurst: 100_000, pingMs: 600_000, ...limits });
+      client.ws.on('message', () => client.ws.pause());
+      const asked = { symbols: SYMBOLS, intervals: INTERVALS, snapshot: ROWS };
+      client.say({ type: 'subscribe', channel: 'candles', ...asked });
+      return client;
+    }
+
+    /** Every one of them came whole. */
+    async function expectAll(client: TestClient, also = () => {}): Promise<void> {
+      await waitFor(
+        () => {
+          also();
+          client.ws.resume();
+          return client.of('snapshot').length === SNAPSHOTS;
+        },
+        { timeoutMs: 20_000, what: 'all snapshots' },
+      );
+      for (const { candles } of client.of('snapshot')) expect(candles).toHaveLength(ROWS);
+      client.ws.resume();
+      await client.close();
+    }
+
+    async function readSlowly(client: TestClient, also = () => {}): Promise<void> {
+      const reading = setInterval(() => {
+        also();
+        client.ws.resume();
+      }, READ_EVERY_MS);
+      const begun = performance.now();
+      await waitFor(() => performance.now() - begun > READ_FOR_MS);
+      clearInterval(reading);
+      // There is more for it than it has read.
+      expect(client.of('snapshot').length).toBeLessThan(SNAPSHOTS / 2);
+    }
+
+    test('is not taken for one that does not read', async () => {
+      const client = await asking({ stallMs: 2_000 });
+      await readSlowly(client);
+      await expectAll(client);
+    }, 40_000);
+
+    test('gets its pongs between the frames', async () => {
+      const client = await asking({});
+      let pongs = 0;
+      client.ws.on('pong', () => pongs++);
+      const ping = () => client.ws.ping();
+      await readSlowly(client, ping);
+      await expectAll(client, ping);
+      expect(pongs).toBeGreaterThan(0);
+    }, 40_000);
   });
 
   test('what a client asks for and does not read is limited, too', async () => {

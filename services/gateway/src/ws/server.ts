@@ -24,6 +24,8 @@ const CHUNKS_MAX = 1_024;
 const OPTIONS: ServerOptions & { maxFragments: number; maxBufferedChunks: number; closeTimeout: number } = {
   noServer: true,
   clientTracking: false,
+  // Pongs go the way of everything that is sent.
+  autoPong: false,
   // It costs fifteen times the memory and five times the CPU.
   perMessageDeflate: false,
   maxFragments: FRAGMENTS_MAX,

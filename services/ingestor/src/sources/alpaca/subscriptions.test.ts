@@ -129,6 +129,16 @@ test('a limit of the server that nobody knew of is filled to the last place, wit
   expect(set.isSettled(NOW)).toBe(true);
 });
 
+test('and filled again at once on the next connection', () => {
+  const set = subscriptions();
+  set.want(numbered(30));
+  server(set, { limit: 20 }).settle();
+  expect(set.flowing()).toHaveLength(20);
+  set.opened();
+  server(set, { limit: 20 }).settle(NOW + 1);
+  expect(set.flowing()).toHaveLength(20);
+});
+
 test('whoever has a place keeps it when those that were refused are tried again', () => {
   const set = subscriptions({ max: 3 });
   const upstream = server(set, { bad: ['S0'] });

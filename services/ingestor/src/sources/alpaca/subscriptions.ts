@@ -132,6 +132,9 @@ export function createSubscriptions(options: SubscriptionsOptions): Subscription
       stuck.clear();
       underWay = null;
       size = REQUEST_SYMBOLS_MAX;
+      // How much room there is has to be found out anew: nothing is subscribed, and nobody must wait for that.
+      refusalsInARow = 0;
+      waitUntil = Number.NEGATIVE_INFINITY;
     },
     next(now) {
       if (underWay !== null) return null;
