@@ -32,7 +32,7 @@ class Peer extends Duplex {
 
 const nextTurn = () => new Promise<void>((resolve) => setImmediate(() => setImmediate(resolve)));
 const filled = (length: number, byte: number) => Buffer.alloc(length, byte);
-/** The ping that follows 64 KiB. */
+/** The ping that follows 128 KiB. */
 const probe = (n: number) => Buffer.of(0x89, 4, 0, 0, 0, n);
 const pongOfProbe = (n: number) => probe(n).subarray(2);
 
@@ -64,7 +64,7 @@ test('what comes in one turn goes out in one write, in order', async () => {
 });
 
 test('more than one write holds is cut, and arrives whole', async () => {
-  const pieces = [filled(40_000, 1), filled(40_000, 2), filled(200_000, 3), filled(5, 4)];
+  const pieces = [filled(70_000, 1), filled(70_000, 2), filled(200_000, 3), filled(5, 4)];
   for (const piece of pieces) outbox.append(piece);
   await nextTurn();
   const [a, b, c, d] = pieces as [Buffer, Buffer, Buffer, Buffer];
@@ -104,18 +104,18 @@ test('a write that waits keeps its bytes, whatever others write meanwhile', asyn
 
 test('dropping what waits leaves the rest of a frame that was begun', async () => {
   peer.isReading = false;
-  outbox.append(filled(100_000, 1));
+  outbox.append(filled(140_000, 1));
   outbox.append(filled(50, 2));
   await nextTurn();
   outbox.drop();
   outbox.append(filled(5, 3));
   peer.readOn();
   await nextTurn();
-  expect(peer.bytes).toEqual(Buffer.concat([filled(100_000, 1), filled(5, 3), probe(1)]));
+  expect(peer.bytes).toEqual(Buffer.concat([filled(140_000, 1), filled(5, 3), probe(1)]));
 });
 
 test('the pong of a ping that went along is progress; another is not, nor the same again', async () => {
-  outbox.append(filled(70_000, 1));
+  outbox.append(filled(140_000, 1));
   await nextTurn();
   outbox.progressAt = 0;
   for (const payload of [Buffer.alloc(0), pongOfProbe(0), pongOfProbe(2)]) outbox.ponged(payload);

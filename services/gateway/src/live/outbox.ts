@@ -6,7 +6,7 @@ import { pingOf } from './frame';
 /** The most that one write takes, so that a slow reader's progress can be seen. */
 const WRITE_BYTES_MAX = 64 * 1024;
 /** After so many bytes a ping follows, by whose pong the peer is known to have read them. */
-const PROBE_BYTES = 64 * 1024;
+const PROBE_BYTES = 128 * 1024;
 
 /** A number. */
 const PROBE_LENGTH = 4;
