@@ -30,14 +30,9 @@ export function frameOf(payload: Buffer | string, allocate: (bytes: number) => B
   return frame;
 }
 
-/** @param payload at most 125 bytes, as in every control frame */
-export function pingOf(payload: Buffer): Buffer {
-  return Buffer.concat([Buffer.of(PING, payload.length), payload]);
-}
-
-/** The answer to a ping. */
-export function pongOf(payload: Buffer): Buffer {
-  return Buffer.concat([Buffer.of(PONG, payload.length), payload]);
+/** A control frame. @param payload at most 125 bytes */
+export function controlFrameOf(kind: 'ping' | 'pong', payload: Buffer): Buffer {
+  return Buffer.concat([Buffer.of(kind === 'ping' ? PING : PONG, payload.length), payload]);
 }
 
 /** The payload of a frame that {@link frameOf} made. */

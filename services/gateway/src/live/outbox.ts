@@ -1,7 +1,7 @@
 import type { Duplex } from 'node:stream';
 import type { LiveCounters } from './counters';
 import type { Flushable, Flusher } from './flusher';
-import { pingOf } from './frame';
+import { controlFrameOf } from './frame';
 
 /** The most that one write takes, so that a slow reader's progress can be seen. */
 const WRITE_BYTES_MAX = 64 * 1024;
@@ -150,7 +150,7 @@ export class Outbox implements Flushable {
     this.unprobedBytes = 0;
     const payload = Buffer.alloc(PROBE_LENGTH);
     payload.writeUInt32BE(++this.probes);
-    const frame = pingOf(payload);
+    const frame = controlFrameOf('ping', payload);
     this.waiting.unshift(frame);
     this.waitingBytes += frame.length;
   }

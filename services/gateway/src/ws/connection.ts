@@ -4,7 +4,7 @@ import type { RawData, WebSocket } from 'ws';
 import { type LiveClient, Work } from '../live/client';
 import type { LiveCounters } from '../live/counters';
 import type { Flusher } from '../live/flusher';
-import { frameOf, pingOf, pongOf } from '../live/frame';
+import { controlFrameOf, frameOf } from '../live/frame';
 import { Outbox } from '../live/outbox';
 import type { WsLimits } from './limits';
 import { PongWatch } from './pongs';
@@ -16,7 +16,7 @@ const ERRORS_MAX = 20;
 const PACED_BYTES = 64 * 1024;
 /** A client that is sent away has so long to read what was sent before. It costs no more than a socket by then. */
 const GOODBYE_MS = 5_000;
-const PING = pingOf(Buffer.alloc(0));
+const PING = controlFrameOf('ping', Buffer.alloc(0));
 /** What the protocol allows for a close reason. */
 const REASON_BYTES_MAX = 123;
 
@@ -87,7 +87,7 @@ export class Connection implements LiveClient, Beating {
     pulse.add(this);
     ws.on('message', (data: RawData, isBinary: boolean) => this.hear(data, isBinary));
     ws.on('ping', (payload: Buffer) => {
-      if (!this.hasEnded && this.isWithinRate()) this.outbox.append(pongOf(payload), 0);
+      if (!this.hasEnded && this.isWithinRate()) this.outbox.append(controlFrameOf('pong', payload), 0);
     });
     ws.on('pong', (payload: Buffer) => {
       this.pongs.heard();
