@@ -13,7 +13,10 @@ const SYMBOLS = LOG_SYMBOLS;
 /** As fast as it is committed. */
 const PACE = { bars: 200, everyMs: 0 };
 const STALL_MS = 1_000;
-const PATIENT = { WS_STALL_MS: '600000', WS_PING_MS: '600000' };
+const SOFT_BYTES = 65_536;
+const PATIENT = { WS_STALL_MS: '600000', WS_PING_MS: '600000', WS_QUEUE_SOFT_BYTES: String(SOFT_BYTES) };
+/** Changes of which a client misses some that reads nothing meanwhile: as many as its socket may still have room for. */
+const MISSED = 20_000;
 
 describeWithRedis(`clients that stop reading (CANDLEWIRE_SEED=${SEED})`, () => {
   let feeder: Feeder | undefined;
@@ -52,6 +55,11 @@ describeWithRedis(`clients that stop reading (CANDLEWIRE_SEED=${SEED})`, () => {
       stalled.resume();
       await waitFor(() => stalled.closes.length > 0, { timeoutMs: PATIENCE_MS, what: 'it hears of it' });
       expect(stalled.closes[0]).toBe(4408);
+      const isFull = async () => (await patient.metric('queue_high_water_bytes')) >= SOFT_BYTES;
+      await waitFor(isFull, { timeoutMs: PATIENCE_MS, what: 'a queue up to the soft limit' });
+      const sent = await patient.metric('messages_in_total');
+      const hasMissed = async () => (await patient.metric('messages_in_total')) >= sent + MISSED;
+      await waitFor(hasMissed, { timeoutMs: PATIENCE_MS, what: 'changes that it misses' });
 
       await feeder.stop();
       await pipeline.consumed();
