@@ -155,6 +155,13 @@ export class CandleFeed {
     return () => this.unfollow(topic, follower);
   }
 
+  /** There is a connection. Whoever waited to try again, as it does longer and longer where nobody answers, need not. */
+  opened(): void {
+    for (const topic of this.topics.values()) {
+      for (const follower of topic.followers) if (follower.mode === 'loading') void this.load(topic, follower);
+    }
+  }
+
   /** The connection is gone: everything is to be asked for again, from its position on. */
   lost(): void {
     for (const topic of this.topics.values()) {

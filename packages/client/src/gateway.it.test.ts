@@ -81,7 +81,7 @@ describeWithRedis('against real services', () => {
               for (const { table } of followers) expect(table.candles(symbol, interval)).toEqual(stored);
               return true;
             },
-            { timeoutMs: 20_000, what: `${symbol} ${interval} is the same` },
+            { timeoutMs: 40_000, what: `${symbol} ${interval} is the same` },
           );
         }
       }
