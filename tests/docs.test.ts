@@ -154,6 +154,7 @@ const SCHEMAS = {
   HistoricalResponse: record(fieldsOfPage),
   JournalEntry,
   Leader,
+  LeftOut: record({ type: constant('left_out'), symbols: list(text) }),
   LatestResponse: record({ symbol: text, price: open, timestamp: newYorkTime, ...pricesOfLatest }),
   Ping: ClientMessage,
   Pong: record({ type: constant('pong'), id: anything }),

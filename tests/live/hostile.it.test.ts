@@ -27,12 +27,12 @@ const LAST = 'the last message';
 
 const TRACE = /node_modules|\bat [\w.<>]+ \(|\/(services|packages)\/|<html|<!doctype/i;
 const TYPES = new Set(
-  'authenticated subscribed unsubscribed price_update pong snapshot candle reset skipped heartbeat error shutdown historical bar'.split(
+  'authenticated subscribed unsubscribed price_update pong snapshot candle reset skipped left_out heartbeat error shutdown historical bar'.split(
     ' ',
   ),
 );
 const ERRORS = new Set(
-  'invalid_message invalid_parameter unavailable too_many_errors too_many_subscriptions rate_limited unsupported_data too_slow'.split(
+  'invalid_message invalid_parameter unavailable too_many_errors too_many_subscriptions rate_limited unsupported_data payload_too_large too_slow'.split(
     ' ',
   ),
 );

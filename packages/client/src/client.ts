@@ -7,6 +7,7 @@ import { Session } from './session.ts';
 import type {
   CandleEvent,
   Interval,
+  LeftOutEvent,
   PriceUpdate,
   ResetEvent,
   SeriesCandle,
@@ -54,6 +55,8 @@ export interface CandleHandlers {
   candle?(event: CandleEvent): void;
   reset?(event: ResetEvent): void;
   skipped?(event: SkippedEvent): void;
+  /** Which of the followed symbols nobody delivers now; at each change, and not at all as long as there are none. */
+  leftOut?(event: LeftOutEvent): void;
   /** How the connection does; at once, and at each change. */
   state?(state: LinkState): void;
   /** The server refuses a series, or the connection for good: nothing more comes of it. Without this handler: uncaught. */
@@ -63,6 +66,7 @@ export interface CandleHandlers {
 /** What is told of prices; as {@link CandleHandlers}. */
 export interface PriceHandlers {
   price?(price: PriceUpdate): void;
+  leftOut?(event: LeftOutEvent): void;
   state?(state: LinkState): void;
   error?(error: CandlewireError): void;
 }
@@ -83,9 +87,14 @@ export interface CandlesOptions {
   readonly onReset?: (event: ResetEvent) => void;
   /** The connection was too slow for every state. */
   readonly onSkipped?: (event: SkippedEvent) => void;
+  /** Which of the symbols nobody delivers now has changed. */
+  readonly onLeftOut?: (event: LeftOutEvent) => void;
   /** So many candles, not changes, may wait to be read; more end the loop with `too_slow`. Default 100 000. */
   readonly bufferMax?: number;
 }
+
+/** Of a loop over prices. */
+export interface PricesOptions extends Pick<CandlesOptions, 'signal' | 'onLeftOut'> {}
 
 /**
  * A client of one gateway, or of many behind one address. What it costs: nothing until something is followed, then one
@@ -139,7 +148,7 @@ export class CandlewireClient {
     intervals: Interval | readonly Interval[] = '1m',
     options: CandlesOptions = {},
   ): AsyncIterable<SeriesCandle> {
-    const { history, signal, onReset, onSkipped, bufferMax = BUFFER_CANDLES_MAX } = options;
+    const { history, signal, onReset, onSkipped, onLeftOut, bufferMax = BUFFER_CANDLES_MAX } = options;
     const query = parseQuery({ symbols, intervals, history: history ?? 0 });
     const begin = (
       queue: ConflatedQueue<CandleEvent, SeriesCandle>,
@@ -162,6 +171,7 @@ export class CandlewireClient {
           onReset?.(event);
         },
         ...(onSkipped && { skipped: onSkipped }),
+        ...(onLeftOut && { leftOut: onLeftOut }),
         error,
       });
     };
@@ -172,7 +182,7 @@ export class CandlewireClient {
   /** The same by events. Arguments that the server would refuse are thrown at once. */
   follow(query: FollowQuery, handlers: CandleHandlers): Subscription {
     const { symbols, intervals, history } = parseQuery(query);
-    return this.subscribe(query.signal, handlers, (tell, failed) => {
+    return this.subscribe(symbols, query.signal, handlers, (tell, failed) => {
       const sink = { event: (event: SeriesEvent) => tell(() => dispatch(handlers, event)), failed };
       const series = symbols.flatMap((symbol) => intervals.map((interval) => ({ symbol, interval })));
       return series.map((one) => this.session.candles.follow(one, history, sink));
@@ -183,16 +193,17 @@ export class CandlewireClient {
    * The latest prices, the current one first. Of each symbol only the latest waits to be read. `'*'` is every known symbol.
    * Begins, ends and fails as {@link CandlewireClient.candles}.
    */
-  prices(
-    symbols: string | readonly string[],
-    options: { readonly signal?: AbortSignal } = {},
-  ): AsyncIterable<PriceUpdate> {
+  prices(symbols: string | readonly string[], options: PricesOptions = {}): AsyncIterable<PriceUpdate> {
+    const { signal, onLeftOut } = options;
     const named = priceSymbols(symbols);
     const begin = (
       queue: ConflatedQueue<PriceUpdate, PriceUpdate>,
       error: (err: CandlewireError) => void,
-    ): Subscription => this.followPrices(named, { price: (price) => queue.put(price.symbol, price), error });
-    return this.loop(begin, (price) => price, Number.POSITIVE_INFINITY, options.signal);
+    ): Subscription => {
+      const price = (one: PriceUpdate) => queue.put(one.symbol, one);
+      return this.followPrices(named, { price, ...(onLeftOut && { leftOut: onLeftOut }), error });
+    };
+    return this.loop(begin, (price) => price, Number.POSITIVE_INFINITY, signal);
   }
 
   /** The same by events. */
@@ -202,7 +213,7 @@ export class CandlewireClient {
     options: { readonly signal?: AbortSignal } = {},
   ): Subscription {
     const named = priceSymbols(symbols);
-    return this.subscribe(options.signal, handlers, (tell, failed) => {
+    return this.subscribe(named, options.signal, handlers, (tell, failed) => {
       const sink = { price: (price: PriceUpdate) => tell(() => handlers.price?.(price)), failed };
       return named.map((symbol) => this.session.prices.follow(symbol, sink));
     });
@@ -215,8 +226,9 @@ export class CandlewireClient {
   }
 
   private subscribe(
+    symbols: readonly string[],
     signal: AbortSignal | undefined,
-    handlers: Pick<CandleHandlers, 'state' | 'error'>,
+    handlers: Pick<CandleHandlers, 'leftOut' | 'state' | 'error'>,
     begin: (tell: (act: () => void) => void, failed: (error: CandlewireError) => void) => readonly (() => void)[],
   ): Subscription {
     this.session.assertUsable();
@@ -238,9 +250,11 @@ export class CandlewireClient {
       told = error;
       tell(() => (handlers.error ? handlers.error(error) : uncaught(error)));
     });
+    const unfollow = this.session.leftOut.follow(symbols, (event) => tell(() => handlers.leftOut?.(event)));
     const close = () => {
       if (!isOpen) return;
       isOpen = false;
+      unfollow();
       this.session.stateListeners.delete(state);
       this.closers.delete(close);
       signal?.removeEventListener('abort', close);

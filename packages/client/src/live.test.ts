@@ -485,6 +485,62 @@ describe('prices', () => {
   });
 });
 
+describe('symbols that the source does not deliver', () => {
+  const leftOut = (...symbols: string[]) => ({ type: 'left_out', symbols });
+
+  test('each subscription hears of its own, at each change', async () => {
+    const client = connect();
+    const [prices, candles, all, none] = [jest.fn(), jest.fn(), jest.fn(), jest.fn()];
+    client.followPrices(['AAPL', 'QQQ'], { leftOut: prices });
+    const peer = await server.peer();
+    await peer.acknowledge();
+    peer.send(leftOut('QQQ'));
+    await waitFor(() => prices.mock.calls.length === 1);
+    client.follow({ symbols: ['qqq', 'spy'], intervals: ['1m', '5m'] }, { leftOut: candles });
+    client.followPrices('*', { leftOut: all });
+    client.follow({ symbols: 'AAPL' }, { leftOut: none });
+    peer.send(leftOut('MSFT', 'QQQ', 'SPY'), leftOut('MSFT'));
+    await waitFor(() => all.mock.calls.length === 3);
+    const told = (heard: jest.Mock) => heard.mock.calls.map(([event]) => event);
+    expect(told(prices)).toEqual([leftOut('QQQ'), leftOut()]);
+    expect(told(candles)).toEqual([leftOut('QQQ'), leftOut('QQQ', 'SPY'), leftOut()]);
+    expect(told(all)).toEqual([leftOut('QQQ'), leftOut('MSFT', 'QQQ', 'SPY'), leftOut('MSFT')]);
+    expect(told(none)).toEqual([]);
+  });
+
+  test('are not known without a connection, and told anew by the next one', async () => {
+    const heard = jest.fn();
+    connect().followPrices('QQQ', { leftOut: heard });
+    const peer = await server.peer();
+    await peer.acknowledge();
+    peer.send(leftOut('QQQ'));
+    await waitFor(() => heard.mock.calls.length === 1);
+    peer.socket.terminate();
+    const next = await server.peer();
+    await next.acknowledge();
+    next.send(leftOut('QQQ'));
+    await waitFor(() => heard.mock.calls.length === 3);
+    expect(heard.mock.calls.flat()).toEqual([leftOut('QQQ'), leftOut(), leftOut('QQQ')]);
+  });
+
+  test('are told to loops too, and no more after the end', async () => {
+    const client = connect();
+    const [candles, prices] = [jest.fn(), jest.fn()];
+    const loops = [
+      client.candles('QQQ', '5m', { onLeftOut: candles })[Symbol.asyncIterator](),
+      client.prices('QQQ', { onLeftOut: prices })[Symbol.asyncIterator](),
+    ];
+    const peer = await server.peer();
+    peer.send(leftOut('QQQ'));
+    await waitFor(() => candles.mock.calls.length + prices.mock.calls.length === 2);
+    await loops[0]!.return!();
+    peer.send(leftOut());
+    await waitFor(() => prices.mock.calls.length === 2);
+    expect(candles.mock.calls).toEqual([[leftOut('QQQ')]]);
+    await loops[1]!.return!();
+  });
+});
+
 describe('close', () => {
   test('ends loops, tells nobody any more, and closes the connection', async () => {
     const client = connect();

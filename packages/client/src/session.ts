@@ -1,5 +1,6 @@
 import { CandleFeed, type CandleFeedDeps } from './candle-feed.ts';
 import { CandlewireError } from './errors.ts';
+import { LeftOutFeed } from './left-out.ts';
 import { Link, type LinkOptions, type LinkState } from './link.ts';
 import { PriceFeed } from './price-feed.ts';
 
@@ -19,6 +20,7 @@ export interface SessionOptions extends LinkOptions {
 export class Session {
   readonly candles: CandleFeed;
   readonly prices: PriceFeed;
+  readonly leftOut = new LeftOutFeed();
   readonly stateListeners = new Set<(state: LinkState) => void>();
   private readonly link: Link;
   private lastId = 0;
@@ -38,6 +40,7 @@ export class Session {
       message: (message) => {
         this.candles.take(message);
         this.prices.take(message);
+        this.leftOut.take(message);
       },
       lost: () => this.lost(),
       failed: (error) => this.end(error),
@@ -76,6 +79,7 @@ export class Session {
     this.creditedAtMs = Date.now();
     const { apiKey } = this.options;
     if (apiKey !== undefined) this.say({ type: 'auth', api_key: apiKey });
+    this.candles.opened();
     this.pump();
   }
 
@@ -83,6 +87,7 @@ export class Session {
     clearTimeout(this.pacing);
     this.candles.lost();
     this.prices.lost();
+    this.leftOut.lost();
   }
 
   /** Those who come or go together are told of together. */

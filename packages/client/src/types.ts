@@ -88,6 +88,15 @@ export interface SkippedEvent extends Series {
   readonly count: number;
 }
 
+/**
+ * Those of the symbols that a subscription follows which the source does not deliver now, ascending: there are more than its
+ * plan takes, or it refused them. Empty: all are delivered, as far as is known.
+ */
+export interface LeftOutEvent {
+  readonly type: 'left_out';
+  readonly symbols: readonly string[];
+}
+
 /** What happens to a followed series. */
 export type SeriesEvent = SnapshotEvent | CandleEvent | ResetEvent | SkippedEvent;
 
@@ -181,6 +190,8 @@ export interface Status {
     readonly state: FeedState;
     /** Why it failed, or is not live; absent where there is nothing to tell. */
     readonly reason?: string | undefined;
+    /** Symbols that are wanted and not delivered; absent where there are none. */
+    readonly left_out?: readonly string[] | undefined;
   };
 }
 

@@ -10,7 +10,7 @@ export type FeedState = (typeof FEED_STATES)[number];
 export const FEED_STATUS_STALE_MS = 15_000;
 
 /** Symbols that a status names as left out. */
-export const LEFT_OUT_MAX = 100;
+export const LEFT_OUT_MAX = 1_000;
 
 const instant = z.iso.datetime({ offset: true });
 

@@ -75,6 +75,8 @@ export const ApiHealthResponse = z.object({
     state: z.enum(FEED_STATES),
     /** Why it failed, or is not live; absent where there is nothing to tell. */
     reason: z.string().optional(),
+    /** Symbols that are wanted and not delivered; absent where there are none. */
+    left_out: z.array(z.string()).optional(),
   }),
 });
 

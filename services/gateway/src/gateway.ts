@@ -95,7 +95,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
   const app = createApp(deps, store, readiness, admitHttp({ apiKeys, addressOf, maxPerS }));
   app.set('trust proxy', trust);
   const server = createHttpServer(app, { connectionsMax: HTTP_CONNECTIONS_MAX + limits.connectionsMax });
-  const sockets = createWsServer({ ...deps, store, limits, apiKeys, addressOf });
+  const sockets = createWsServer({ ...deps, store, feed, now, limits, apiKeys, addressOf });
   sockets.attach(server.node);
   tellFeed(metrics, feed, now);
   tellLive(metrics, sockets.counters);

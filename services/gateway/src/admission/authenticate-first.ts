@@ -27,14 +27,15 @@ interface Said {
  */
 export function authenticateFirst({ apiKeys, authMs }: Authentication, isAuthenticated: boolean, serve: Serve): Serve {
   return (connection) => {
-    const refuse = (message: string): void => connection.refuse(CLOSE_CODE.notAuthenticated, 'unauthorized', message);
+    const refuse = (message: string, id?: unknown): void =>
+      connection.refuse(CLOSE_CODE.notAuthenticated, 'unauthorized', message, id);
     let receive: ((text: string) => void) | null = null;
     let waiting: NodeJS.Timeout | undefined;
 
     function authenticate({ api_key, id }: Said): void {
       const isKnown = typeof api_key === 'string' && apiKeys.nameOf(api_key) !== null;
       if (apiKeys.required && !isKnown) {
-        refuse('the API key is not valid');
+        refuse('the API key is not valid', id);
         return;
       }
       clearTimeout(waiting);
@@ -53,7 +54,7 @@ export function authenticateFirst({ apiKeys, authMs }: Authentication, isAuthent
       if (said?.type === 'auth') authenticate(said);
       else if (receive !== null) receive(text);
       else if (said?.type === 'ping') connection.send(JSON.stringify({ type: 'pong', id: said.id }));
-      else refuse('the first message must be {"type":"auth","api_key":"…"}');
+      else refuse('the first message must be {"type":"auth","api_key":"…"}', said?.id);
     };
   };
 }

@@ -105,15 +105,18 @@ describeWithRedis('who may open a websocket', () => {
       ['no key', { type: 'auth' }],
       ['a key that is no text', { type: 'auth', api_key: [KEY] }],
       ['another message', { type: 'subscribe', symbols: ['AAPL'] }],
+      ['one with an id', { type: 'subscribe', id: 7, symbols: ['AAPL'] }],
+      ['a wrong key with an id', { type: 'auth', id: 7, api_key: 'wrong' }],
       ['no JSON', '?'],
       ['null', 'null'],
     ])('%s as the first message ends the connection', async (_what, message) => {
+      const { id } = message as { readonly id?: unknown };
       for (const path of ['/ws', '/ws/candles/AAPL']) {
         const client = await connectClient(origin, path);
         client.say(message);
         client.say(AUTH);
         await isSentAway(client);
-        expect(client.told).toHaveLength(1);
+        expect(client.told.map((told) => told.id)).toEqual([id]);
       }
     });
 

@@ -6,6 +6,8 @@ import type { FeedNews } from './judge-feed';
 export interface FeedWatch {
   /** What was last heard, null before. */
   news(): FeedNews | null;
+  /** Calls `listener` with each status that is heard. */
+  onStatus(listener: (status: FeedStatus) => void): void;
   /** Listens as soon as the bus is there, until {@link stop}. */
   start(): void;
   stop(): void;
@@ -20,6 +22,7 @@ export function createFeedWatch(
   const stopped = new AbortController();
   const { signal } = stopped;
   const logRefused = boundedLog(logger, 'feed status refused');
+  const listeners: ((status: FeedStatus) => void)[] = [];
   let news: FeedNews | null = null;
 
   function hear(text: string): void {
@@ -30,6 +33,7 @@ export function createFeedWatch(
     }
     const isFlowing = status.state === 'live' || status.state === 'backfilling';
     news = { status, liveSince: isFlowing ? (news?.liveSince ?? Date.parse(status.updated_at)) : null };
+    for (const listener of listeners) listener(status);
   }
 
   async function recall(): Promise<void> {
@@ -52,6 +56,7 @@ export function createFeedWatch(
 
   return {
     news: () => news,
+    onStatus: (listener) => void listeners.push(listener),
     start() {
       bus.onReconnect(() => {
         if (!signal.aborted) own(recall());

@@ -48,6 +48,16 @@ test('it is ready when every check is, and says what it saw', async () => {
   });
 });
 
+test('symbols that are not delivered are named, as long as the source is as it said', async () => {
+  const source = async (change: Partial<FeedStatus>) => {
+    const news = () => ({ status: { ...status, left_out: ['QQQ', 'SPY'], ...change }, liveSince: NOW });
+    return (await createReadiness({ ...deps(), feed: { news } }).report()).source;
+  };
+  expect(await source({})).toEqual({ kind: 'alpaca', state: 'live', left_out: ['QQQ', 'SPY'] });
+  expect(await source({ left_out: [] })).toEqual({ kind: 'alpaca', state: 'live' });
+  expect(await source({ updated_at: '2025-11-03T14:00:00Z' })).toEqual({ kind: 'alpaca', state: 'connecting' });
+});
+
 test('servers that refuse are told as not ok', async () => {
   const refuse = async () => Promise.reject(new Error('ECONNREFUSED'));
   const store = { ping: async () => false, identity: refuse, owned: refuse };

@@ -1,6 +1,6 @@
 import type { Bus } from '@candlewire/bus';
 import type { CalendarKind, MarketCalendar } from '@candlewire/candles';
-import { type FeedState, PARTITIONS, type ReadyChecks, type SourceKind } from '@candlewire/contracts';
+import { type FeedState, type FeedStatus, PARTITIONS, type ReadyChecks, type SourceKind } from '@candlewire/contracts';
 import type { Logger } from '@candlewire/runtime';
 import type { Store } from '@candlewire/store';
 import { within } from '../deadline';
@@ -27,7 +27,13 @@ export interface ReadinessDeps {
 export interface Report {
   readonly ready: boolean;
   readonly checks: ReadyChecks;
-  readonly source: { readonly kind: SourceKind | null; readonly state: FeedState; readonly reason?: string };
+  readonly source: {
+    readonly kind: SourceKind | null;
+    readonly state: FeedState;
+    readonly reason?: string;
+    /** Symbols that are wanted and not delivered; absent where there are none. */
+    readonly left_out?: readonly string[];
+  };
 }
 
 /** Looks at everything that an answer of this gateway depends on. */
@@ -83,6 +89,7 @@ async function inspect({ store, bus, feed, calendars, now }: ReadinessDeps): Pro
     ? await Promise.all([orElse(null, () => store.identity()), orElse(0, () => store.owned())])
     : [null, 0];
   const news = feed.news();
+  const said = news?.status;
   const verdict = judgeFeed(news, now(), identity === null ? null : calendars[identity.calendar]);
   const checks: ReadyChecks = {
     postgres: { ok: postgres },
@@ -94,12 +101,16 @@ async function inspect({ store, bus, feed, calendars, now }: ReadinessDeps): Pro
     ready: failing(checks).length === 0,
     checks,
     source: {
-      kind: news?.status.kind ?? identity?.source ?? null,
+      kind: said?.kind ?? identity?.source ?? null,
       state: verdict.state,
-      // Of a state that is old the reason is, too.
-      ...(news?.status.state === verdict.state && news.status.reason !== undefined && { reason: news.status.reason }),
+      // Of a state that is old everything else is, too.
+      ...(said?.state === verdict.state && detailsOf(said)),
     },
   };
+}
+
+function detailsOf({ reason, left_out = [] }: FeedStatus): Pick<Report['source'], 'reason' | 'left_out'> {
+  return { ...(reason !== undefined && { reason }), ...(left_out.length > 0 && { left_out }) };
 }
 
 function failing(checks: ReadyChecks): string[] {

@@ -11,6 +11,8 @@ const TIMEOUTS = { headersMs: 10_000, requestMs: 30_000, checkEveryMs: 5_000 };
 const KEEP_ALIVE_MS = 65_000;
 const HEADERS_MAX = 100;
 const HEADERS_BYTES_MAX = 16 * 1024;
+/** Beside Node's codes of what is no HTTP. */
+const NO_HOST = 'NO_HOST';
 
 export interface HttpServer {
   readonly node: Server;
@@ -41,6 +43,8 @@ export function createHttpServer(listener: RequestListener, options: HttpServerO
     keepAliveTimeout: KEEP_ALIVE_MS,
     connectionsCheckingInterval: checkEveryMs,
     maxHeaderSize: HEADERS_BYTES_MAX,
+    // Node's own answer has no body: refused below instead.
+    requireHostHeader: false,
   });
   node.maxHeadersCount = HEADERS_MAX;
   if (options.connectionsMax !== undefined) node.maxConnections = options.connectionsMax;
@@ -60,8 +64,9 @@ export function createHttpServer(listener: RequestListener, options: HttpServerO
   });
   node.on('request', (req, res) => {
     // Of a target that is none a router knows no more than that, and answers as it likes.
-    if (isTarget(req.url!)) listener(req, res);
-    else refuse({ code: 'ERR_INVALID_URL' }, req.socket);
+    if (!isTarget(req.url!)) refuse({ code: 'ERR_INVALID_URL' }, req.socket);
+    else if (req.headers.host === undefined && req.httpVersion === '1.1') refuse({ code: NO_HOST }, req.socket);
+    else listener(req, res);
   });
   node.on('clientError', refuse);
 
@@ -131,5 +136,6 @@ function refuse(err: Pick<NodeJS.ErrnoException, 'code'>, socket: Duplex): void 
 function refusalOf(code: string | undefined): [status: number, message: string] {
   if (code === 'HPE_HEADER_OVERFLOW') return [431, `headers: must not exceed ${HEADERS_BYTES_MAX} bytes`];
   if (code === 'ERR_HTTP_REQUEST_TIMEOUT') return [408, 'request: was not sent in time'];
+  if (code === NO_HOST) return [400, 'Host: must be given'];
   return [400, 'request: is not valid HTTP/1.1'];
 }

@@ -113,6 +113,8 @@ describe('errors', () => {
 
   test.each([
     ['no HTTP at all', 'hello\r\n\r\n', 400],
+    ['a method that is none', 'FOO /health HTTP/1.1\r\nHost: x\r\n\r\n', 400],
+    ['a request to no host', 'GET /health HTTP/1.1\r\n\r\n', 400],
     ['a target that is none', 'GET http://[ HTTP/1.1\r\nHost: x\r\n\r\n', 400],
     ['a bad header', 'GET /health HTTP/1.1\r\nHost: x\r\nBad Header: y\r\n\r\n', 400],
     ['headers without end', `GET /health HTTP/1.1\r\nHost: x\r\nA: ${'a'.repeat(20_000)}\r\n\r\n`, 431],
@@ -131,6 +133,12 @@ test.each(['/', '/health', '/metrics', '/api/symbols', '/nothing'])(
     expect(body.error).toEqual({ code: 'invalid_parameter', message: 'a: must be given once' });
   },
 );
+
+test('who names no host is told so; HTTP/1.0 names none', async () => {
+  const answer = await exchange('GET /health HTTP/1.1\r\n\r\n');
+  expect(JSON.parse(answer.split('\r\n\r\n')[1]!).error.message).toBe('Host: must be given');
+  expect(await exchange('GET /health HTTP/1.0\r\n\r\n')).toMatch(/^HTTP\/1.1 200 /);
+});
 
 describe('headers', () => {
   test('give nothing away and switch off what an API does not need', async () => {

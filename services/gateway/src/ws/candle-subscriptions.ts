@@ -35,6 +35,10 @@ export class CandleSubscriptions implements Subscriptions {
     return size;
   }
 
+  symbols(): string[] {
+    return [...this.wanted.values()].flatMap((symbols) => [...symbols]);
+  }
+
   async subscribe(message: ClientMessage): Promise<void> {
     const request = parseRequest(message);
     const { symbols, rows } = request;
@@ -71,7 +75,7 @@ export class CandleSubscriptions implements Subscriptions {
     const added = intervals.map((interval) => [...symbols].filter((symbol) => !this.isWanted(interval, symbol)));
     const more = added.reduce((sum, { length }) => sum + length, 0);
     if (!this.deps.hasRoom(more)) {
-      refuseTooMany(this.deps);
+      refuseTooMany(this.deps, message);
       return;
     }
     for (const [i, interval] of intervals.entries()) {
@@ -138,7 +142,7 @@ export class CandleSubscriptions implements Subscriptions {
   }
 
   private acknowledge(type: 'subscribed' | 'unsubscribed', { id }: ClientMessage): void {
-    const symbols = [...new Set([...this.wanted.values()].flatMap((some) => [...some]))];
+    const symbols = [...new Set(this.symbols())];
     const intervals = INTERVALS.filter((interval) => this.wanted.has(interval));
     this.deps.connection.send(JSON.stringify({ type, id, channel: 'candles', symbols, intervals }));
   }
@@ -153,7 +157,7 @@ function parseRequest(message: ClientMessage): Request {
     if (symbols.size > 1 || symbols.has(ALL) || intervals.length > 1) {
       throw new ClientError('invalid_parameter', 'since: goes with one symbol and one interval');
     }
-    return { symbols, intervals, rows: 0, start: { from: 'since', ...since, rows: rows || RESET_ROWS } };
+    return { symbols, intervals, rows: 0, start: { from: 'since', ...since, rows: rows ?? RESET_ROWS } };
   }
   const start: Start = rows ? { from: 'snapshot', rows } : { from: 'present' };
   return { symbols, intervals, rows: rows ?? 0, start };

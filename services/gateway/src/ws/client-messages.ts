@@ -18,6 +18,8 @@ export interface ClientMessage {
 /** One that returns a promise lets the client's next messages wait for it. */
 type Handler = (message: ClientMessage) => void | Promise<void>;
 
+/** Heard before any message gets here: whoever has not shown a key has nothing else to say. */
+const AUTH = 'auth';
 /** What every socket understands. */
 const COMMON: Readonly<Record<string, (connection: Connection, message: ClientMessage) => void>> = {
   ping: (connection, { id }) => connection.send(JSON.stringify({ type: 'pong', id })),
@@ -32,7 +34,7 @@ export function handleMessages(
   handlers: Readonly<Record<string, Handler>>,
   onFailure: (err: unknown) => void,
 ): (text: string) => void {
-  const types = [...Object.keys(handlers), ...Object.keys(COMMON)].join(', ');
+  const types = [...Object.keys(handlers), ...Object.keys(COMMON), AUTH].join(', ');
   let underWay: Promise<void> | null = null;
 
   function handle(text: string): void | Promise<void> {
@@ -53,9 +55,14 @@ export function handleMessages(
     }
   }
 
+  /** Of a connection that has ended meanwhile nobody would give back what it takes. */
+  function handleLater(text: string): void | Promise<void> {
+    if (!connection.hasEnded) return handle(text);
+  }
+
   return (text) => {
     // How many can wait here the inbound rate limits.
-    const handled: void | Promise<void> = underWay === null ? handle(text) : underWay.then(() => handle(text));
+    const handled: void | Promise<void> = underWay === null ? handle(text) : underWay.then(() => handleLater(text));
     if (!handled) return;
     const waited = handled.catch(onFailure).finally(() => {
       if (underWay === waited) underWay = null;

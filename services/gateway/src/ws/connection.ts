@@ -24,6 +24,7 @@ const REASON_BYTES_MAX = 123;
 export type WsErrorCode =
   | 'invalid_message'
   | 'invalid_parameter'
+  | 'payload_too_large'
   | 'too_many_errors'
   | 'too_many_subscriptions'
   | 'too_slow'
@@ -93,7 +94,7 @@ export class Connection implements LiveClient, Beating {
       this.pongs.heard();
       this.outbox.ponged(payload);
     });
-    // Frames that break the protocol, or are too long: ws answers with the code for it and closes.
+    // Frames that break the protocol, or are far too long: ws answers with the code for it and closes.
     ws.on('error', () => this.finish());
     ws.on('close', () => {
       this.finish();
@@ -129,15 +130,16 @@ export class Connection implements LiveClient, Beating {
   /** Tells the client of a mistake; the connection stays, until there were too many of them. */
   sendError({ code, message }: ClientError, id?: unknown): void {
     if (this.hasEnded) return;
-    if (++this.errors > ERRORS_MAX) this.refuse(CLOSE_CODE.policy, 'too_many_errors', `more than ${ERRORS_MAX} errors`);
-    else this.send(JSON.stringify({ type: 'error', id, code, message }));
+    if (++this.errors > ERRORS_MAX) {
+      this.refuse(CLOSE_CODE.policy, 'too_many_errors', `more than ${ERRORS_MAX} errors`, id);
+    } else this.send(JSON.stringify({ type: 'error', id, code, message }));
   }
 
-  /** Tells the client why, and closes. */
-  refuse(closeCode: number, code: WsErrorCode, message: string): void {
+  /** Tells the client why, and closes. @param id of the message that this answers */
+  refuse(closeCode: number, code: WsErrorCode, message: string, id?: unknown): void {
     if (this.hasEnded) return;
     this.deps.counters.refuse(code);
-    this.outbox.append(frameOf(JSON.stringify({ type: 'error', code, message })));
+    this.outbox.append(frameOf(JSON.stringify({ type: 'error', id, code, message })));
     this.close(closeCode, message);
   }
 
@@ -172,9 +174,13 @@ export class Connection implements LiveClient, Beating {
   private hear(data: RawData, isBinary: boolean): void {
     this.pongs.heard();
     if (this.hasEnded || !this.isWithinRate()) return;
-    if (isBinary) this.refuse(CLOSE_CODE.unsupportedData, 'unsupported_data', 'messages must be text');
+    const { messageBytesMax } = this.deps.limits;
     // One Buffer, since ws is told of no other type.
-    else this.receive((data as Buffer).toString());
+    const bytes = data as Buffer;
+    if (isBinary) this.refuse(CLOSE_CODE.unsupportedData, 'unsupported_data', 'messages must be text');
+    else if (bytes.length > messageBytesMax) {
+      this.refuse(CLOSE_CODE.tooBig, 'payload_too_large', `message: must not exceed ${messageBytesMax} bytes`);
+    } else this.receive(bytes.toString());
   }
 
   /** A burst at once, and then so many a second. */

@@ -1,10 +1,12 @@
 import { CandleSubscriptions } from './candle-subscriptions';
-import { type ClientMessage, channelOf, handleMessages, type WsChannel } from './client-messages';
+import { type ClientMessage, channelOf, handleMessages, symbolsOf, type WsChannel } from './client-messages';
 import type { Connection } from './connection';
+import { type LeftOut, LeftOutTeller } from './left-out';
 import { PriceSubscriptions } from './price-subscriptions';
 import type { SubscriptionDeps, Subscriptions } from './subscriptions';
 
 export type FullProtocolDeps = Omit<SubscriptionDeps, 'connection' | 'hasRoom'> & {
+  readonly leftOut: LeftOut;
   readonly onFailure: (err: unknown) => void;
 };
 
@@ -24,9 +26,17 @@ export function serveFully(deps: FullProtocolDeps, connection: Connection): (tex
     for (const channel of Object.values(channels)) channel.end();
   };
   connection.onEnd(end);
+  const watched = (): string[] => [...channels.prices.symbols(), ...channels.candles.symbols()];
+  const teller = new LeftOutTeller(connection, deps.leftOut, watched);
   const handlers = {
-    subscribe: (message: ClientMessage) => channels[channelOf(message)].subscribe(message),
-    unsubscribe: (message: ClientMessage) => channels[channelOf(message)].unsubscribe(message),
+    async subscribe(message: ClientMessage): Promise<void> {
+      await channels[channelOf(message)].subscribe(message);
+      teller.subscribed(symbolsOf(message));
+    },
+    unsubscribe(message: ClientMessage): void {
+      channels[channelOf(message)].unsubscribe(message);
+      teller.unsubscribed();
+    },
   };
   return handleMessages(connection, handlers, deps.onFailure);
 }

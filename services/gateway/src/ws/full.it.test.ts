@@ -116,6 +116,13 @@ describeWithRedis('/ws, channel candles', () => {
     expect(snapshot.candles).toHaveLength(1);
   });
 
+  test('a reset of who wants no rows brings a snapshot without any', async () => {
+    subscribe({ symbols: ['AAPL'], since: { epoch: 'another', seq: 1 }, snapshot: 0 });
+    const snapshot = await client.heard('snapshot');
+    expect(SnapshotMessage.parse(snapshot)).toEqual(snapshot);
+    expect([snapshot.candles, client.of('reset')[0]!.seq]).toEqual([[], snapshot.seq]);
+  });
+
   test('more than ten thousand changes behind is a reset', async () => {
     for (let i = 0; i < 11; i++) {
       await rig.writer.commit(

@@ -106,6 +106,14 @@ describeWithRedis('limits of websockets', () => {
     client.say({ type: 'ping', id: 'x'.repeat(100) });
     await client.heard('pong');
     client.say({ type: 'ping', id: 'x'.repeat(200) });
+    await ends(client, 1009, 'payload_too_large');
+    expect(await client.closed()).toEqual({ code: 1009, reason: 'message: must not exceed 200 bytes' });
+    expect(client.of('error')[0]!.message).toBe('message: must not exceed 200 bytes');
+  });
+
+  test('one that is far too big is not even taken', async () => {
+    const { client } = await limited({ messageBytesMax: 200 });
+    client.say({ type: 'ping', id: 'x'.repeat(800) });
     await ends(client, 1009, null);
   });
 
@@ -115,8 +123,15 @@ describeWithRedis('limits of websockets', () => {
     client.say({ type: 'unsubscribe', symbols: ['A'] });
     client.say({ type: 'subscribe', symbols: ['B', 'C'] });
     expect((await client.heard('subscribed', 2)).symbols).toEqual(['*', 'B', 'C']);
-    client.say({ type: 'subscribe', symbols: ['D'] });
+    client.say({ type: 'subscribe', id: { of: 'mine' }, symbols: ['D'] });
+    // Not heard any more.
+    client.say({ type: 'subscribe', symbols: ['B'] });
     await ends(client, 4409, 'too_many_subscriptions');
+    expect(client.told.at(-1)).toMatchObject({ type: 'error', id: { of: 'mine' } });
+    const another = (await limited({ subscriptionsMax: 3 })).client;
+    another.say({ type: 'subscribe', id: 0, channel: 'candles', symbols: ['A', 'B'], intervals: ['1m', '1h'] });
+    await ends(another, 4409, 'too_many_subscriptions');
+    expect(another.told).toMatchObject([{ type: 'error', id: 0 }]);
   });
 
   test('messages over the rate end the connection, after a burst', async () => {
@@ -132,9 +147,11 @@ describeWithRedis('limits of websockets', () => {
 
   test('twenty errors are told, one more ends the connection', async () => {
     const client = await connectClient(one.origin, '/ws');
-    for (let i = 0; i < 21; i++) client.say('?');
+    for (let i = 0; i < 20; i++) client.say('?');
+    client.say({ type: '?', id: 'the last' });
     await ends(client, 1008, 'too_many_errors');
     expect(client.of('error')).toHaveLength(21);
+    expect(client.told.at(-1)!.id).toBe('the last');
   });
 
   test('silence is broken by heartbeats', async () => {

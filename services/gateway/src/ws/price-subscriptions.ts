@@ -17,11 +17,15 @@ export class PriceSubscriptions implements Subscriptions {
     return this.wanted.size;
   }
 
+  symbols(): Iterable<string> {
+    return this.wanted;
+  }
+
   subscribe(message: ClientMessage): void {
     const asked = symbolsOf(message);
     const added = [...asked].filter((symbol) => !this.wanted.has(symbol));
     if (!this.deps.hasRoom(added.length)) {
-      refuseTooMany(this.deps);
+      refuseTooMany(this.deps, message);
       return;
     }
     for (const symbol of added) this.wanted.add(symbol);

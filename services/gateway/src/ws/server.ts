@@ -9,6 +9,7 @@ import { authenticateFirst, type Serve } from '../admission/authenticate-first';
 import { createUpgradeGate, type Guest } from '../admission/upgrade-gate';
 import type { Reads } from '../bound-store';
 import type { CorsOrigins } from '../config';
+import type { FeedWatch } from '../health/feed-watch';
 import type { LiveCounters } from '../live/counters';
 import type { Connection } from './connection';
 import type { WsLimits } from './limits';
@@ -17,6 +18,8 @@ import { answerWithoutUpgrade, refuseUpgrade } from './upgrade';
 
 /** A client has so long to answer a close. */
 const CLOSE_MS = 5_000;
+/** A message that is too long by no more than this factor is taken, so that its sender can be told why it is refused. */
+const EXPLAINED_FACTOR = 4;
 /** Control messages are small: nobody has a reason to cut them up. */
 const FRAGMENTS_MAX = 16;
 const CHUNKS_MAX = 1_024;
@@ -43,6 +46,9 @@ export interface WsServerDeps {
   readonly bus: Pick<Bus, 'subscribe' | 'relay' | 'onReconnect' | 'demand'>;
   readonly store: Reads;
   readonly channels: Channels;
+  readonly feed: Pick<FeedWatch, 'onStatus'>;
+  /** Wall clock, epoch ms. */
+  readonly now: () => number;
   readonly corsOrigins: CorsOrigins;
   readonly apiKeys: ApiKeys;
   /** Where a request comes from, in the form by which callers are counted. */
@@ -66,13 +72,13 @@ export interface WsServer {
 }
 
 export function createWsServer(deps: WsServerDeps): WsServer {
-  const { bus, store, channels, apiKeys, limits, logger } = deps;
+  const { apiKeys, limits, logger } = deps;
   const gate = createUpgradeGate({ ...deps, ...limits });
   const logFailure = boundedLog(logger, 'websocket failed');
   const onFailure = (err: unknown): void => logFailure({ err });
-  const protocols = createProtocols({ bus, store, channels, limits, logger, onFailure });
+  const protocols = createProtocols({ ...deps, onFailure });
   const connections = new Set<Connection>();
-  const wss = new WebSocketServer({ ...OPTIONS, maxPayload: limits.messageBytesMax });
+  const wss = new WebSocketServer({ ...OPTIONS, maxPayload: EXPLAINED_FACTOR * limits.messageBytesMax });
   let whenEmpty: () => void = () => {};
 
   wss.on('wsClientError', (err, socket) => {

@@ -11,6 +11,8 @@ import type { KnownSymbols } from './known-symbols';
 export interface Subscriptions {
   /** How much of the client's limit it takes. */
   readonly size: number;
+  /** What it names, `*` included; a symbol may come several times. */
+  symbols(): Iterable<string>;
   subscribe(message: ClientMessage): void | Promise<void>;
   unsubscribe(message: ClientMessage): void;
   end(): void;
@@ -27,9 +29,9 @@ export interface SubscriptionDeps {
   hasRoom(more: number): boolean;
 }
 
-export function refuseTooMany({ connection, subscriptionsMax }: SubscriptionDeps): void {
+export function refuseTooMany({ connection, subscriptionsMax }: SubscriptionDeps, { id }: ClientMessage): void {
   const message = `symbols: more than ${subscriptionsMax} subscriptions`;
-  connection.refuse(CLOSE_CODE.tooManySubscriptions, 'too_many_subscriptions', message);
+  connection.refuse(CLOSE_CODE.tooManySubscriptions, 'too_many_subscriptions', message, id);
 }
 
 /** What `follow` makes; null where there are too many channels, which the client is told. */
