@@ -55,25 +55,47 @@ const clear = () => (process.stdout.isTTY ? '\r\x1b[2K' : '');
 const duration = (s) =>
   s >= 5_400 ? `${Math.round(s / 3_600)} h` : s >= 90 ? `${Math.round(s / 60)} min` : `${Math.round(s)} s`;
 
-/** One line: how far, how fast, how long. */
-function lineOf(now, report, first, recent) {
+/** Why it does not go on, where that is known; null: it does, or is over. */
+function waitsFor({ state, jobs_total: total, symbols }) {
+  if (state === 'done' || state === 'failed') return null;
+  const waiting = symbols.filter((one) => (one.state === 'queued' || one.state === 'running') && one.reason !== null);
+  if (waiting.length > 0) {
+    const [{ symbol, reason }] = waiting;
+    const others = waiting.filter((one) => one.reason === reason).length - 1;
+    return `${symbol}${others > 0 ? ` and ${others} more` : ''}: ${reason}`;
+  }
+  if (total === null) return 'waits for a leading ingestor, and for backfills before it';
+  return state === 'queued' ? 'waits for ranges before it' : null;
+}
+
+/** One line: how far, what it waits for, how fast, how long. The bar takes what a terminal has left for it. */
+function lineOf(now, report, first, recent, waiting) {
   const { jobs_done: done, jobs_total: total, bars } = report;
   const rate = recent.length < 2 ? 0 : ((bars - recent[0].bars) * 1_000) / Math.max(1, now - recent[0].at);
   const speed = (done - first.done) / Math.max(1, now - first.at);
-  const left = speed > 0 && total !== null ? ` · ${duration((total - done) / speed / 1_000)} left` : '';
   const part = total === null ? 0 : total === 0 ? 1 : done / total;
-  const filled = Math.floor(part * BAR_COLUMNS);
-  const bar = `[${'#'.repeat(filled)}${'.'.repeat(BAR_COLUMNS - filled)}]`;
-  const waiting = report.symbols.find(({ state, reason }) => state === 'running' && reason !== null);
-  return (
-    `${bar} ${Math.floor(part * 100)} % · ${done}/${total ?? '?'} ranges · ${bars} bars · ${Math.round(rate)} bars/s${left}` +
-    (waiting ? ` · ${waiting.symbol}: ${waiting.reason}` : '')
-  );
+  const text = [
+    `${Math.floor(part * 100)} %`,
+    `${done}/${total ?? '?'} ranges`,
+    waiting,
+    `${bars} bars`,
+    `${Math.round(rate)} bars/s`,
+    speed > 0 && total !== null ? `${duration((total - done) / speed / 1_000)} left` : null,
+  ]
+    .filter((one) => one !== null)
+    .join(' · ');
+  const columns = Math.min(BAR_COLUMNS, width() - text.length - '[] '.length);
+  if (columns <= 0) return text;
+  const filled = Math.floor(part * columns);
+  return `[${'#'.repeat(filled)}${'.'.repeat(columns - filled)}] ${text}`;
 }
+
+/** A full line would go on in the next one, which is not cleared. */
+const width = () => (process.stdout.isTTY ? (process.stdout.columns || 80) - 1 : Number.POSITIVE_INFINITY);
 
 function show(text, isLast) {
   if (!process.stdout.isTTY) return process.stdout.write(`${text}\n`);
-  return process.stdout.write(`${clear()}${text.slice(0, (process.stdout.columns ?? 80) - 1)}${isLast ? '\n' : ''}`);
+  return process.stdout.write(`${clear()}${text.slice(0, width())}${isLast ? '\n' : ''}`);
 }
 
 async function main(argv) {
@@ -89,14 +111,17 @@ async function main(argv) {
   });
   const first = { at: Date.now(), done: report.jobs_done };
   const recent = [];
-  for (let shownAt = 0; ; ) {
+  for (let shownAt = 0, told = null; ; ) {
     const now = Date.now();
     recent.push({ at: now, bars: report.bars });
     while (recent.length > 2 && now - recent[0].at > RATE_MS) recent.shift();
     const isOver = report.state === 'done' || report.state === 'failed';
-    if (isOver || process.stdout.isTTY || now - shownAt >= LINE_MS) {
-      show(lineOf(now, report, first, recent), isOver);
+    const waiting = waitsFor(report);
+    const isNews = waiting !== null && waiting !== told;
+    if (isOver || process.stdout.isTTY || isNews || now - shownAt >= LINE_MS) {
+      show(lineOf(now, report, first, recent, waiting), isOver);
       shownAt = now;
+      told = waiting;
     }
     if (isOver) break;
     await sleep(POLL_MS);

@@ -306,7 +306,9 @@ test('a day that is over is fetched once more after its close, by whoever comes 
   const { source, requests, script } = scriptedSource(['AAPL']);
   script.pageMinutes = 500;
   const first = ingest(source, ['AAPL']);
-  await waitFor(async () => (await store.historyOf(['AAPL']))[0]!.settled.some(({ to }) => to > wrong.openTime), {
+  // A later day may be settled before it.
+  const isSettled = ({ from, to }: { from: number; to: number }) => from <= wrong.openTime && wrong.openTime < to;
+  await waitFor(async () => (await store.historyOf(['AAPL']))[0]!.settled.some(isSettled), {
     timeoutMs: PATIENCE_MS,
     what: 'the day is settled',
   });
@@ -416,6 +418,20 @@ describe('a backfill', () => {
     const unknown = command('NOBODY', '--from', '2025-01-01');
     expect(await unknown.exited).toBe(1);
     expect(unknown.text()).toContain('NOBODY');
+  });
+
+  test('by command says what it waits for', async () => {
+    await completeUntil(5, ['AAPL', 'MSFT']);
+    const waiting = command('AAPL,MSFT', '--from', iso(ago(60)), '--to', iso(ago(10)));
+    const says = (what: string) => waitFor(() => waiting.text().includes(what), { timeoutMs: PATIENCE_MS, what });
+    await says('0/? ranges · waits for a leading ingestor');
+    const { source, script } = scriptedSource(['AAPL', 'MSFT']);
+    script.fault = () => new RateLimited(3_000);
+    ingest(source, ['AAPL', 'MSFT']);
+    await says(': rate limited by the source for 3 s · 0 bars');
+    script.fault = () => null;
+    expect(await waiting.exited).toBe(0);
+    expect(waiting.text()).toMatch(/100 % · (\d+)\/\1 ranges · \d+ bars .*\ndone: /);
   });
 
   function command(...args: string[]) {

@@ -18,7 +18,6 @@ test('a replay needs its file and the servers, everything else has a default', (
     REPLAY_SPEED: 1,
     HISTORY_DAYS: 5,
     HISTORY_MAX_PER_MIN: 200,
-    ALPACA_FEED: 'iex',
     ALPACA_MAX_SYMBOLS: 30,
     ALPACA_TRADES: 'on',
     DEMAND_LINGER_MS: 60_000,
@@ -88,6 +87,27 @@ test('alpaca needs a key and its secret, under either name', () => {
   ]);
 });
 
+test('a feed that contradicts the address of the stream is told with all the rest', () => {
+  const alpaca = { ...servers, SOURCE: 'alpaca', ALPACA_API_KEY: 'K', ALPACA_FEED: 'iex', LOG_LEVEL: 'loud' };
+  const known = ['LOG_LEVEL: must be one of error, warn, info, debug', 'ALPACA_SECRET: must be set for SOURCE=alpaca'];
+  expect(checkIngestorConfig({ ...alpaca, ALPACA_STREAM_URL: 'ws://proxy/v2/sip' })).toEqual([
+    ...known,
+    'ALPACA_FEED: must be left out, or the feed that ALPACA_STREAM_URL names',
+  ]);
+  expect(checkIngestorConfig({ ...alpaca, APCA_API_STREAM_URL: 'https://proxy/v2/test' })).toEqual([
+    ...known,
+    'ALPACA_FEED: must be left out, or the feed that APCA_API_STREAM_URL names',
+  ]);
+  for (const address of ['ws://proxy/v2/iex', 'ws://proxy', 'ws://proxy/v2/overnight'])
+    expect(checkIngestorConfig({ ...alpaca, ALPACA_STREAM_URL: address })).toEqual(known);
+  // The address that counts is the first.
+  const both = { ALPACA_STREAM_URL: 'ws://proxy', APCA_API_STREAM_URL: 'ws://proxy/v2/sip' };
+  expect(checkIngestorConfig({ ...alpaca, ...both })).toEqual(known);
+  // Nobody asks Alpaca.
+  const elsewhere = { ...servers, ALPACA_FEED: 'iex', ALPACA_STREAM_URL: 'ws://proxy/v2/sip' };
+  expect(checkIngestorConfig(elsewhere)).toEqual([]);
+});
+
 test('what is wrong with alpaca is told by name, and never what was given', () => {
   const env = {
     ...servers,
@@ -96,7 +116,9 @@ test('what is wrong with alpaca is told by name, and never what was given', () =
     ALPACA_SECRET: 'geheim\tgeheim',
     ALPACA_FEED: 'otc',
     ALPACA_STREAM_URL: 'https://geheim',
+    APCA_API_STREAM_URL: 'ftp://geheim',
     ALPACA_DATA_URL: 'geheim',
+    APCA_DATA_BASE_URL: 'ws://geheim',
     ALPACA_ENDPOINT: 'wss://geheim',
     ALPACA_MAX_SYMBOLS: '0',
     ALPACA_TRADES: 'yes',
@@ -112,6 +134,8 @@ test('what is wrong with alpaca is told by name, and never what was given', () =
     'ALPACA_SECRET',
     'ALPACA_STREAM_URL',
     'ALPACA_TRADES',
+    'APCA_API_STREAM_URL',
+    'APCA_DATA_BASE_URL',
     'DEMAND_LINGER_MS',
   ]);
   expect(problems.join()).not.toMatch(/secret |geheim/);

@@ -225,6 +225,18 @@ test('makes no request more than there are pages', async () => {
   expect(test.turns()).toBe(Math.ceil(MINUTES / PAGE));
 });
 
+test('a page that says nothing yet is a request like any other, and loses nothing', async () => {
+  const test = await setUp();
+  const history: FillDeps['history'] = async function* (...asked) {
+    yield { bars: [], answeredTo: range.from };
+    yield* test.deps.history(...asked);
+  };
+  await consumedMeanwhile(test, test.fill(null, { history }));
+  expect(test.turns()).toBe(1 + Math.ceil(MINUTES / PAGE));
+  expect(test.saved[0]).toMatchObject({ next: range.from, journal: null, notBefore: 0 });
+  expect((await test.entries()).flatMap(({ bars: list }): readonly Bar[] => list)).toEqual(all);
+});
+
 test('ends where the source cannot say more yet, and says when to ask for the rest', async () => {
   const test = await setUp();
   const WALL_MS = 16 * MINUTE_MS;

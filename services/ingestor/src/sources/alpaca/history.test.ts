@@ -81,10 +81,29 @@ test('a plan without recent SIP is found out once, and answered up to 16 minutes
   const get = await history();
   const wall = NOW - 16 * MINUTE_MS;
   const list = await pages(get, MONDAY_OPEN, NOW);
-  expect(list).toEqual([{ bars: truth(MONDAY_OPEN, wall), answeredTo: wall }]);
+  // A page for each request.
+  expect(list).toEqual([
+    { bars: [], answeredTo: MONDAY_OPEN },
+    { bars: truth(MONDAY_OPEN, wall), answeredTo: wall },
+  ]);
   expect(fake.requests.map(({ status }) => status)).toEqual([403, 200]);
   await pages(get, MONDAY_OPEN, NOW);
   expect(fake.requests.map(({ status }) => status)).toEqual([403, 200, 200]);
+});
+
+test('two that find it out at once both go on', async () => {
+  const get = await history();
+  const wall = NOW - 16 * MINUTE_MS;
+  const [one, other] = await Promise.all([pages(get, MONDAY_OPEN, NOW), pages(get, MONDAY_OPEN, NOW)]);
+  expect(fake.requests.map(({ status }) => status)).toEqual([403, 403, 200, 200]);
+  expect(one.at(-1)).toEqual({ bars: truth(MONDAY_OPEN, wall), answeredTo: wall });
+  expect(other).toEqual(one);
+});
+
+test('of what lies behind it altogether, the refusal is the only request and its page the only one', async () => {
+  const list = await pages(await history(), NOW - 5 * MINUTE_MS, NOW);
+  expect(list).toEqual([{ bars: [], answeredTo: NOW - 16 * MINUTE_MS }]);
+  expect(fake.requests.map(({ status }) => status)).toEqual([403]);
 });
 
 test('a plan that refuses everything as recent is an error, not a loop', async () => {

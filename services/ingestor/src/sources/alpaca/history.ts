@@ -85,6 +85,7 @@ export function createHistory({ keyId, secret, url, time, onRefused, requestMs }
     let answeredTo = from;
     while (!signal.aborted) {
       const now = time.now();
+      const isBehindWall = now < wallUntil;
       const end = Math.min(to, endAt(now));
       if (end <= from) {
         yield { bars: [], answeredTo: end };
@@ -100,11 +101,14 @@ export function createHistory({ keyId, secret, url, time, onRefused, requestMs }
       } catch (err) {
         if (signal.aborted) return;
         const isWall = err instanceof errors.PermissionError && RECENT_SIP.test(err.message);
-        if (!isWall || now < wallUntil) throw failureOf(err);
+        // What was asked before anybody knew of the wall may be refused after somebody else found it.
+        if (!isWall || isBehindWall) throw failureOf(err);
         wallUntil = now + WALL_BELIEVED_MS;
         // Another query: a token of the one before says nothing in it.
         pageToken = undefined;
         seen.clear();
+        // The refusal was this page's request; the next one is for the caller to pace.
+        if (endAt(now) > from) yield { bars: [], answeredTo };
         continue;
       }
       const bars = barsOf(symbol, answer?.bars ?? [], from, end, now);
