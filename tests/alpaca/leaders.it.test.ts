@@ -32,7 +32,12 @@ const HANDOVER_MS = 2_000;
 const calendar = loadCalendar('nyse');
 const FROM = calendar.openTimeOf('1d', MONDAY_OPEN);
 /** What the SDK waits for passes in real time. */
-const timings = { ...TIMINGS, authMs: SPEED * TIMINGS.authMs, requestMs: SPEED * TIMINGS.requestMs };
+const timings = {
+  ...TIMINGS,
+  authMs: SPEED * TIMINGS.authMs,
+  requestMs: SPEED * TIMINGS.requestMs,
+  missedMs: SPEED * TIMINGS.missedMs,
+};
 const LIMIT_WALL_MS = TIMINGS.limitMs / SPEED;
 
 describeWithRedis('two ingestors for the one connection of an account', () => {

@@ -38,7 +38,12 @@ const STUMBLES: Readonly<Record<number, RequestFault>> = {
 const calendar = loadCalendar('nyse');
 const FROM = calendar.openTimeOf('1d', MONDAY_OPEN);
 /** What the SDK waits for passes in real time. */
-const timings = { ...TIMINGS, authMs: SPEED * TIMINGS.authMs, requestMs: SPEED * TIMINGS.requestMs };
+const timings = {
+  ...TIMINGS,
+  authMs: SPEED * TIMINGS.authMs,
+  requestMs: SPEED * TIMINGS.requestMs,
+  missedMs: SPEED * TIMINGS.missedMs,
+};
 
 describeWithRedis('an outage of Alpaca while its market goes on', () => {
   let pipeline: Pipeline;

@@ -61,6 +61,7 @@ const timings: Timings = {
   refusedMaxMs: inRegular(300),
   symbolMs: inRegular(100),
   staleMs: inRegular(300),
+  missedMs: inRegular(300),
   lateMs: 40_000,
 };
 

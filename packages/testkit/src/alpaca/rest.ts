@@ -200,12 +200,14 @@ function latest(
 ): string | RestError {
   const symbols = latestSymbols(query, context, symbol);
   if (isRestError(symbols)) return symbols;
+  const delayMs = query.get('feed') === 'delayed_sip' ? SIP_DELAY_MS : 0;
+  const then = { ...context, nowMs: context.nowMs - delayMs };
   const rowOf = (name: string): string | null => {
     if (kind === 'trades') {
-      const trade = latestTrade(name, context);
+      const trade = latestTrade(name, then);
       return trade && JSON.stringify(wireTrade(trade));
     }
-    const bar = latestBar(name, context);
+    const bar = latestBar(name, then);
     return bar && encodeWireBar(bar);
   };
   if (symbol !== undefined) {

@@ -49,7 +49,10 @@ export type FillStore = Pick<
 >;
 
 export interface FillsOptions {
-  readonly source: Pick<Source, 'history' | 'historyDaysAtOnce' | 'settledAfterMs' | 'statuses' | 'delivers'>;
+  readonly source: Pick<
+    Source,
+    'history' | 'historyDaysAtOnce' | 'otherRequestsPerMin' | 'settledAfterMs' | 'statuses' | 'delivers' | 'missed'
+  >;
   readonly writer: Pick<JournalWriter, 'appendHistory' | 'journalOf'>;
   readonly journal: Pick<Journal, 'open'>;
   readonly store: FillStore;
@@ -57,7 +60,7 @@ export interface FillsOptions {
   readonly databaseUrl: string;
   readonly calendar: MarketCalendar;
   readonly historyDays: number;
-  /** Requests that the source's history may get in a minute; Infinity: as many as there are. */
+  /** Requests that the source may get in a minute; Infinity: as many as there are. */
   readonly maxPerMin: number;
   /** What the source is asked for. */
   readonly symbols: () => readonly string[];
@@ -96,9 +99,10 @@ export interface Fills {
 export function createFills(options: FillsOptions): Fills {
   const { source, writer, store, databaseUrl, calendar, historyDays, time, logger } = options;
   const { history, statuses = SESSIONS, settledAfterMs = MARGIN_MS, historyDaysAtOnce = 1 } = source;
+  const { otherRequestsPerMin = 0 } = source;
   const logWaiting = boundedLog(logger, 'history waits for the store', { first: 1 });
-  const pacer = createPacer(options.maxPerMin, time);
-  const live = createLiveWatch({ ...options, delivers: source.delivers ?? options.symbols });
+  const pacer = createPacer(Math.max(1, options.maxPerMin - otherRequestsPerMin), time);
+  const live = createLiveWatch({ ...options, delivers: source.delivers ?? options.symbols, missed: source.missed });
   /** Ranges of the current day that are worked on for the first time, by their names. */
   const catchingUp = new Set<string>();
   let caughtUpBy = Number.NEGATIVE_INFINITY;

@@ -14,6 +14,7 @@ let calls: unknown[][];
 let heads: JournalHead[];
 let consumed: JournalHead[];
 let symbols: string[];
+let missed: Map<string, number>;
 let beats: number;
 let sessions: number;
 let stop: AbortController;
@@ -25,6 +26,7 @@ beforeEach(() => {
   heads = [{ id: 'j', last: 3 }];
   consumed = [{ id: 'j', last: 2 }];
   symbols = ['A', 'B'];
+  missed = new Map();
   beats = 0;
   sessions = 0;
   stop = new AbortController();
@@ -45,6 +47,7 @@ beforeEach(() => {
     },
     journal: { open: async () => heads },
     delivers: () => symbols,
+    missed: () => missed,
     time,
     logger: silentLogger,
   });
@@ -135,6 +138,24 @@ test('who goes while the feed is behind is vouched for up to its clock alone', a
   await beat();
   const change = calls.findLast(([what]) => what === 'symbols')!;
   expect([change[4], change[5]]).toEqual([['A'], -15 * MINUTE_MS]);
+});
+
+test('who misses a bar goes with the minute that is uncertain, and takes part again when it misses none', async () => {
+  await begin();
+  watch.delivered({ clock: MINUTE + 10 * MINUTE_MS });
+  time.advance(10 * MINUTE_MS);
+  await beat();
+  missed.set('A', MINUTE + 3 * MINUTE_MS).set('B', MINUTE + 5 * MINUTE_MS);
+  await beat();
+  const changes = () =>
+    calls.filter(([what]) => what === 'symbols').map(([, , added, , gone, to]) => [added, gone, to]);
+  expect(changes().slice(1)).toEqual([
+    [[], ['A'], 3 * MINUTE_MS],
+    [[], ['B'], 5 * MINUTE_MS],
+  ]);
+  missed.delete('A');
+  await beat();
+  expect(changes().slice(3)).toEqual([[['A'], [], 10 * MINUTE_MS]]);
 });
 
 test('after an interruption nothing is vouched for until another stretch begins', async () => {

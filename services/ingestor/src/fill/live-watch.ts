@@ -8,12 +8,15 @@ import type { Time } from '../time';
 const BEAT_MS = 5_000;
 /** A bar may come so long after the clock has passed the end of its minute, its first update included. */
 const LAG_MS = 60_000;
+const NONE_MISSED: ReadonlyMap<string, number> = new Map();
 
 export interface LiveWatchOptions {
   readonly store: Pick<Store, 'allConsumed' | 'beginLive' | 'vouch' | 'liveSymbols'>;
   readonly journal: Pick<Journal, 'open'>;
   /** Symbols whose bars flow while the source is live. */
   readonly delivers: () => readonly string[];
+  /** Of those, the ones of which a bar is known that did not come, each with the first minute that is uncertain. */
+  readonly missed?: (() => ReadonlyMap<string, number>) | undefined;
   readonly time: Time;
   readonly logger: Logger;
 }
@@ -52,7 +55,7 @@ interface Stretch {
   lookedAt: number;
 }
 
-export function createLiveWatch({ store, journal, delivers, time, logger }: LiveWatchOptions): LiveWatch {
+export function createLiveWatch({ store, journal, delivers, missed, time, logger }: LiveWatchOptions): LiveWatch {
   const logWaiting = boundedLog(logger, 'live minutes not vouched for', { first: 1 });
   let current: Stretch | null = null;
   let changed = new AbortController();
@@ -88,20 +91,25 @@ export function createLiveWatch({ store, journal, delivers, time, logger }: Live
 
   async function tellSymbols(stretch: Stretch, id: number): Promise<void> {
     const now = time.now();
-    const flowing = new Set(delivers());
+    const gone = missed?.() ?? NONE_MISSED;
+    const flowing = new Set(delivers().filter((symbol) => !gone.has(symbol)));
     const added = [...flowing].filter((symbol) => !stretch.symbols.has(symbol));
     const removed = [...stretch.symbols].filter((symbol) => !flowing.has(symbol));
-    if (added.length + removed.length > 0) {
-      await store.liveSymbols(id, {
-        added,
-        since: minuteOf(now) + MINUTE_MS,
-        removed,
-        // Of a feed that is behind the wall clock the last minutes before that look had not come yet.
-        until: minuteOf(Math.min(stretch.lookedAt, stretch.clock ?? stretch.since)),
-      });
-      for (const symbol of added) stretch.symbols.add(symbol);
-      for (const symbol of removed) stretch.symbols.delete(symbol);
+    const since = minuteOf(now) + MINUTE_MS;
+    // Of a feed that is behind the wall clock the last minutes before that look had not come yet.
+    const seen = minuteOf(Math.min(stretch.lookedAt, stretch.clock ?? stretch.since));
+    const untils = new Map<number, string[]>(added.length > 0 ? [[seen, []]] : []);
+    for (const symbol of removed) {
+      const until = Math.min(seen, gone.get(symbol) ?? seen);
+      untils.set(until, [...(untils.get(until) ?? []), symbol]);
     }
+    let news = added;
+    for (const [until, symbols] of untils) {
+      await store.liveSymbols(id, { added: news, since, removed: symbols, until });
+      news = [];
+    }
+    for (const symbol of added) stretch.symbols.add(symbol);
+    for (const symbol of removed) stretch.symbols.delete(symbol);
     stretch.lookedAt = now;
   }
 

@@ -62,10 +62,14 @@ export interface Source {
   readonly history?: (symbol: string, from: number, to: number, signal: AbortSignal) => AsyncIterable<HistoryPage>;
   /** So many New York days are best asked for at once: what a page holds, about; 1 where it is left out. The current day is always by itself. */
   readonly historyDaysAtOnce?: number;
+  /** Requests that it makes in a minute besides those for history, at the most: they count against the same limit. */
+  readonly otherRequestsPerMin?: number;
   /** In which sessions the source delivers bars: elsewhere nothing is missing. pre, regular and post where it is left out. */
   readonly statuses?: readonly MarketStatus[];
   /** Symbols whose bars flow now, for a source that may deliver fewer than it is asked for; all of those where it is left out. */
   readonly delivers?: () => readonly string[];
+  /** Of those, the ones of which a bar is known that did not come, each with the first minute that is uncertain. */
+  readonly missed?: () => ReadonlyMap<string, number>;
   /** Symbols that it was asked for and does not ask for: beyond a limit, or refused. */
   readonly leftOut?: () => readonly string[];
   /** So long after a minute its bar may still be corrected; after an outage history is fetched again from so far back. */

@@ -14,7 +14,7 @@ import {
   waitFor,
 } from '@candlewire/testkit';
 import type { OpenStream, StreamHandlers } from './sdk-stream';
-import { type Rig, type RigOptions, START, startRig } from './source.suite';
+import { QUICK, type Rig, type RigOptions, START, startRig } from './source.suite';
 
 const WEBSOCKET_GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
 
@@ -246,8 +246,20 @@ describe('bars flow again after', () => {
     expect(rig.states.filter((state) => state === 'live')).toHaveLength(2);
   });
 
-  test('silence in the session of symbols that always had bars, while pings are answered', async () => {
-    await started({ ...faulty({ data: [{ afterBars: 40, do: 'mute' }] }) });
+  test('silence from the first minute on, while pings are answered and history has bars', async () => {
+    await started({ ...faulty({ data: [{ afterBars: 0, do: 'mute' }] }) });
+    await rig.live();
+    // The first whole minute is asked for.
+    rig.fake.advanceTo(FIRST + 2 * MINUTE_MS + QUICK.missedMs);
+    await waitFor(() => rig.fake.connections.length > 1);
+    await flows();
+    expect(rig.states).toEqual(['live', 'connecting', 'live']);
+  });
+
+  test('silence in the session of symbols that always had bars, where history cannot be asked', async () => {
+    const requests = () => ({ status: 503 }) as const;
+    const { connections } = faulty({ data: [{ afterBars: 40, do: 'mute' }] }).faults;
+    await started({ faults: { connections, requests } });
     await rig.live();
     await rig.minutes(17);
     let minute = rig.fake.now();
@@ -271,6 +283,22 @@ describe('bars flow again after', () => {
     await flows();
     expect(rig.states).toEqual(['live', 'connecting', 'live']);
   });
+});
+
+test('a bar that is lost alone is noticed, until the next of its symbol comes, and the connection goes on', async () => {
+  await started({ ...faulty({ data: [{ afterBars: 2, do: 'mute', bars: 1 }] }) });
+  await rig.live();
+  rig.fake.advanceTo(FIRST + MINUTE_MS + 31_000);
+  await waitFor(() => rig.bars.length >= 2);
+  rig.fake.advanceTo(FIRST + 2 * MINUTE_MS + 31_000);
+  await waitFor(() => rig.bars.some(({ openTime, rev }) => openTime === FIRST + MINUTE_MS && rev === 0));
+  rig.fake.advanceTo(FIRST + 2 * MINUTE_MS + QUICK.missedMs);
+  await waitFor(() => rig.source.missed!().size > 0);
+  const [symbol] = rig.symbols.filter((name) => !rig.bars.some((bar) => bar.symbol === name && bar.openTime > FIRST));
+  expect([...rig.source.missed!()]).toEqual([[symbol, FIRST + MINUTE_MS]]);
+  await flows();
+  expect(rig.source.missed!().size).toBe(0);
+  expect(rig.states).toEqual(['live']);
 });
 
 describe('what cannot be used', () => {

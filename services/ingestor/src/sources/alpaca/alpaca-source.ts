@@ -5,6 +5,7 @@ import type { Logger } from '@candlewire/runtime';
 import type { Time } from '../../time';
 import type { Delivery, Source } from '../source';
 import { createHistory } from './history';
+import { createLatest } from './latest';
 import { createLivenessWatch } from './liveness';
 import { type OpenStream, openStream } from './sdk-stream';
 import { createSession, type Session } from './session';
@@ -53,7 +54,10 @@ export function createAlpacaSource(options: AlpacaSourceOptions): Source {
   const delayMs = feed === 'delayed_sip' ? DELAYED_MS : 0;
   const liveness = createLivenessWatch({ calendar, timings, delayMs });
   const subscriptions = createSubscriptions({ ...timings, max: settings.symbolsMax, channels });
+  // Of the test feed's symbol the REST API knows nothing.
+  const latest = feed === 'test' ? null : createLatest({ keyId, secret, url: settings.dataUrl, feed });
   let session: Session | null = null;
+  let isAsking = false;
   let leftOut = '';
 
   function onRefused(reason: string): void {
@@ -73,6 +77,27 @@ export function createAlpacaSource(options: AlpacaSourceOptions): Source {
       });
   }
 
+  /** Asks, once a minute, about what should have come and did not. An answer that fails says nothing. */
+  function rollCall(now: number, signal: AbortSignal): void {
+    if (latest === null || isAsking || session?.state() !== 'live') return;
+    const symbols = liveness.asks(subscriptions.flowing(), now);
+    if (symbols.length === 0) return;
+    const answered = (newest: ReadonlyMap<string, number>) => {
+      isAsking = false;
+      const before = liveness.missed().size;
+      liveness.answered(newest);
+      const missed = [...liveness.missed().keys()];
+      if (missed.length <= before) return;
+      logger.warn('bars did not come', { count: missed.length, symbols: missed.slice(0, LOGGED_MAX) });
+    };
+    const failed = (err: unknown) => {
+      isAsking = false;
+      logger.debug('the newest bars not to be had', { err });
+    };
+    isAsking = true;
+    latest(symbols, signal).then(answered, failed);
+  }
+
   async function* live(signal: AbortSignal): AsyncGenerator<Delivery> {
     const own = createSession({
       connection: { url: settings.streamUrl, keyId, secret },
@@ -89,6 +114,7 @@ export function createAlpacaSource(options: AlpacaSourceOptions): Source {
     });
     session = own;
     const deliveries = createDeliveries(own);
+    const ended = new AbortController();
     try {
       while (!signal.aborted) {
         const now = time.now();
@@ -97,6 +123,7 @@ export function createAlpacaSource(options: AlpacaSourceOptions): Source {
         subscriptions.want(symbols());
         own.look(now);
         noteLeftOut();
+        rollCall(now, ended.signal);
         for (const delivery of deliveries(now)) {
           yield delivery;
           if (signal.aborted) return;
@@ -105,6 +132,7 @@ export function createAlpacaSource(options: AlpacaSourceOptions): Source {
       }
     } finally {
       session = null;
+      ended.abort();
       await own.close();
     }
   }
@@ -165,11 +193,13 @@ export function createAlpacaSource(options: AlpacaSourceOptions): Source {
     refused,
     live,
     ...(settings.trades && { ticks }),
-    // Of the test feed's symbol there is none.
     ...(feed !== 'test' && { history }),
     historyDaysAtOnce: HISTORY_DAYS_AT_ONCE,
+    // The roll call.
+    otherRequestsPerMin: latest === null ? 0 : 1,
     settledAfterMs: SETTLED_AFTER_MS,
     delivers: () => (session?.state() === 'live' ? subscriptions.flowing() : []),
+    missed: liveness.missed,
     leftOut: subscriptions.leftOut,
   };
 }

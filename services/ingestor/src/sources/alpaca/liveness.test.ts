@@ -3,7 +3,7 @@ import { loadCalendar } from '@candlewire/runtime';
 import { MONDAY_OPEN } from '@candlewire/testkit';
 import { createLivenessWatch } from './liveness';
 
-const timings = { lateMs: 20_000, staleMs: 200_000 };
+const timings = { lateMs: 20_000, staleMs: 200_000, missedMs: 20_000 };
 const calendar = loadCalendar('nyse');
 const ARRIVAL_MS = 50;
 
@@ -109,4 +109,48 @@ test('of a feed that is 15 minutes late bars are expected 15 minutes later', () 
   expect(it.judge(['A'], end + 300_000)).toBe('well');
   const other = watch(delayMs);
   expect(other.judge(['A'], other.bars('A', MONDAY_OPEN, 380) + 300_000)).toBe('stale');
+});
+
+describe('a bar that is known and did not come', () => {
+  const open = MONDAY_OPEN;
+
+  test('makes the connection stale at once, where nothing came since, though nothing is known of the symbol', () => {
+    const it = watch();
+    it.began(open - 1);
+    expect(it.asks(['A'], open - 1)).toEqual([]);
+    expect(it.asks(['A'], open + 80_000)).toEqual(['A']);
+    expect(it.judge(['A'], open + 80_000)).toBe('well');
+    it.answered(new Map([['A', open]]));
+    expect(it.judge(['A'], open + 80_001)).toBe('stale');
+  });
+
+  test('on the next connection again makes it stale after 200 s, then after 600 s; meanwhile it is late', () => {
+    const it = watch();
+    const mute = (now: number) => {
+      it.began(now);
+      it.asks(['A'], now);
+      it.asks(['A'], now + 2 * MINUTE_MS + 20_000);
+      it.answered(new Map([['A', now - (now % MINUTE_MS) + MINUTE_MS]]));
+    };
+    mute(open);
+    expect(it.judge(['A'], open + 140_000)).toBe('stale');
+    mute(open + 150_000);
+    expect(it.judge(['A'], open + 349_999)).toBe('late');
+    expect(it.judge(['A'], open + 350_000)).toBe('stale');
+    mute(open + 360_000);
+    expect(it.judge(['A'], open + 959_999)).toBe('late');
+    it.arrived('A', open + 900_000, open + 960_050);
+    expect(it.judge(['A'], open + 961_000)).toBe('well');
+  });
+
+  test('of one symbol is no matter of the connection, where others come', () => {
+    const it = watch();
+    it.began(open - 1);
+    it.asks(['A', 'B'], open - 1);
+    it.bars('B', open, 1);
+    expect(it.asks(['A', 'B'], open + 80_000)).toEqual(['A']);
+    it.answered(new Map([['A', open]]));
+    expect(it.judge(['A', 'B'], open + 80_001)).toBe('well');
+    expect([...it.missed()]).toEqual([['A', open]]);
+  });
 });

@@ -1,12 +1,13 @@
 import type { MarketCalendar } from '@candlewire/candles';
 import { MINUTE_MS } from '@candlewire/contracts';
+import { createRollCall, type RollCall } from './roll-call';
 import type { Timings } from './timings';
 
 /** A symbol is liquid that had a bar in nearly every one of its last minutes. */
 const WINDOW_MINUTES = 15;
 const LIQUID_MINUTES = 14;
 const WINDOW = 2 ** WINDOW_MINUTES - 1;
-/** A silence that another connection did not end may be a halt of trading: the next one is made after twice the time, up to so often. */
+/** A silence that another connection did not end is no fault of connections: the next one is made after twice the time, up to so often. */
 const PATIENCE_MAX = 16;
 
 /**
@@ -18,21 +19,26 @@ export type Liveness = 'well' | 'late' | 'stale';
 
 export interface LivenessOptions {
   readonly calendar: MarketCalendar;
-  readonly timings: Pick<Timings, 'lateMs' | 'staleMs'>;
+  readonly timings: Pick<Timings, 'lateMs' | 'staleMs' | 'missedMs'>;
   /** The feed is so far behind the market. */
   readonly delayMs?: number;
 }
 
 /**
- * Knows when silence is suspicious: in the regular session, while a symbol is subscribed that used to have a bar in nearly
- * every minute. A minute without a trade has no bar, so a symbol that is quiet now and then says nothing; what was learned
- * yesterday holds today. Where bars of any symbol come, the connection is well.
+ * Knows when silence is more than quiet. Of a minute that did not come the REST API can be asked ({@link RollCall}): where it
+ * has a bar, and nothing came since that was due, the connection is mute for certain. Where it cannot be asked, silence is
+ * suspicious in the regular session, while a symbol is subscribed that used to have a bar in nearly every minute; what was
+ * learned yesterday holds today. Where bars of any symbol come, the connection is well.
  */
-export interface LivenessWatch {
+export interface LivenessWatch extends Pick<RollCall, 'missed'> {
   /** A live bar came. Hot. */
   arrived(symbol: string, openTime: number, now: number): void;
   /** A connection is live from now on. */
   began(now: number): void;
+  /** Whom to ask the REST API about now; nobody, mostly. @param flowing what is subscribed */
+  asks(flowing: readonly string[], now: number): readonly string[];
+  /** @param newest the last minute of which it has a bar, by symbol */
+  answered(newest: ReadonlyMap<string, number>): void;
   /** @param flowing what is subscribed */
   judge(flowing: readonly string[], now: number): Liveness;
 }
@@ -49,6 +55,9 @@ export function createLivenessWatch({ calendar, timings, delayMs = 0 }: Liveness
   let lastAt = Number.NEGATIVE_INFINITY;
   let beganAt = Number.NEGATIVE_INFINITY;
   let patience = 1;
+  /** When the newest bar was due that is known to have been missed. */
+  let owedAt = Number.NEGATIVE_INFINITY;
+  const rollCall = createRollCall({ calendar, timings, delayMs });
 
   const isLiquid = (symbol: string): boolean => {
     const habit = habits.get(symbol);
@@ -58,10 +67,17 @@ export function createLivenessWatch({ calendar, timings, delayMs = 0 }: Liveness
     calendar.openTimeOf('1d', one) === calendar.openTimeOf('1d', other);
   const isRegular = (now: number): boolean => calendar.statusOf(now - delayMs) === 'regular';
 
+  function impatient(isOver: boolean): Liveness {
+    if (!isOver) return 'late';
+    patience = Math.min(2 * patience, PATIENCE_MAX);
+    return 'stale';
+  }
+
   return {
     arrived(symbol, openTime, now) {
       lastAt = now;
       patience = 1;
+      rollCall.arrived(symbol, openTime);
       if (calendar.statusOf(openTime) !== 'regular') return;
       const habit = habits.get(symbol);
       if (habit === undefined) {
@@ -78,8 +94,16 @@ export function createLivenessWatch({ calendar, timings, delayMs = 0 }: Liveness
     began(now) {
       beganAt = now;
       lastAt = Math.max(lastAt, now);
+      rollCall.began(now);
     },
+    asks: rollCall.due,
+    answered(newest) {
+      const missed = rollCall.answered(newest);
+      if (missed !== null) owedAt = Math.max(owedAt, missed + MINUTE_MS + delayMs);
+    },
+    missed: rollCall.missed,
     judge(flowing, now) {
+      if (owedAt > lastAt) return impatient(now - lastAt >= (patience - 1) * staleMs);
       const minuteEnd = now - (now % MINUTE_MS);
       const isDue = lastAt < minuteEnd && now - minuteEnd >= lateMs;
       const silentMs = now - lastAt;
@@ -87,9 +111,7 @@ export function createLivenessWatch({ calendar, timings, delayMs = 0 }: Liveness
       if (!isRegular(minuteEnd - 1) || !flowing.some(isLiquid)) return 'well';
       const patienceMs = staleMs * patience;
       // Bars may come only from the opening on.
-      if (silentMs < patienceMs || !isRegular(now - patienceMs)) return 'late';
-      patience = Math.min(2 * patience, PATIENCE_MAX);
-      return 'stale';
+      return impatient(silentMs >= patienceMs && isRegular(now - patienceMs));
     },
   };
 }

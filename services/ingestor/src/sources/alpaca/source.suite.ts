@@ -33,6 +33,8 @@ export const QUICK: Timings = {
   refusedMaxMs: 600,
   symbolMs: 6_000,
   errorMs: 50,
+  // Each minute of the market begins when the bars of the last one are there; it is half a minute old at once.
+  missedMs: 45_000,
   lookMs: 5,
   clockMs: 10,
 };

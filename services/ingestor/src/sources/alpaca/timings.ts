@@ -26,6 +26,8 @@ export interface Timings {
   readonly errorMs: number;
   /** After the end of a minute: bars that are expected and not there by then are late, and the clock is withheld. */
   readonly lateMs: number;
+  /** After the end of a minute: what has not come by then is asked for, and what the REST API has of it was missed. */
+  readonly missedMs: number;
   /** Without any bar while some are expected: the connection is made anew. */
   readonly staleMs: number;
   /** Deadlines are looked at so often, and the symbols. */
@@ -50,6 +52,7 @@ export const TIMINGS: Timings = {
   symbolMs: 600_000,
   errorMs: 5_000,
   lateMs: 20_000,
+  missedMs: 20_000,
   staleMs: 200_000,
   lookMs: 250,
   clockMs: 1_000,
