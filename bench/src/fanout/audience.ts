@@ -14,9 +14,9 @@ export function startAudience(): Audience {
     expect: (order) => call('expect', order),
     arrived: () => call('arrived'),
     count: () => call('count'),
-    openReader: (order) => call('openReader', order),
+    openReaders: (order) => call('openReaders', order),
     stall: () => call('stall'),
-    closeReader: () => call('closeReader'),
+    closeReaders: () => call('closeReaders'),
     stop,
   };
 }

@@ -122,27 +122,27 @@ function tableOf(figures: ReadonlyMap<ContenderName, Figures>): BenchTable {
       perRound('500 messages/s: p99 ms', 'plain: at most 1.5', (one) => one.latency?.p99Ms),
       once('idle connection, KB', 'at most 20', ({ idleBytes }) => idleBytes / 1_024),
       once(
-        'a client stalls: memory grows by MB',
+        'clients stall: memory grows, for each, by MB',
         'at most 3',
         ofStall(({ grownBytes }) => grownBytes / 2 ** 20),
       ),
       once(
-        '… while so many messages come for it',
+        '… while so many messages come for each',
         '',
         ofStall(({ messages }) => messages),
       ),
       once(
-        '… its socket takes no more after s',
+        '… their sockets take no more after s',
         '',
         ofStall(({ fullMs }) => fullMs / 1_000),
       ),
       once(
-        '… it is closed, and all that waits for it dropped, after s',
+        '… they are closed, and all that waits for them dropped, after s',
         'at most 10 after that',
         ofStall(({ closedMs }) => (closedMs === null ? 'never' : closedMs / 1_000)),
       ),
       once(
-        '… and cut off, where it has not heard of that, after s',
+        '… and cut off, where they have not heard of that, after s',
         '',
         ofStall(({ goneMs }) => (goneMs === null ? 'never' : goneMs / 1_000)),
       ),

@@ -27,15 +27,15 @@ export interface LoadCalls {
   arrived(): Promise<Arrivals>;
   /** So many have come so far. */
   count(): Promise<number>;
-  /** Opens one more client, whose deliveries are not counted, and which can stop reading. @returns its port */
-  openReader(order: { symbols: readonly string[] }): Promise<number>;
+  /** Opens so many more clients, whose deliveries are not counted, and which can stop reading. @returns their ports */
+  openReaders(order: { symbols: readonly string[]; count: number }): Promise<readonly number[]>;
   stall(): Promise<void>;
-  closeReader(): Promise<void>;
+  closeReaders(): Promise<void>;
 }
 
 let gateway: { protocol: Protocol; port: number };
 let clients: LoadClient[] = [];
-let extra: LoadClient | null = null;
+let readers: LoadClient[] = [];
 let expected = Number.POSITIVE_INFINITY;
 let delivered = 0;
 let ids = new Int32Array(0);
@@ -96,15 +96,17 @@ const calls: LoadCalls = {
   },
   arrived: () => arrival,
   count: async () => delivered,
-  async openReader({ symbols }) {
-    extra = await openClient(gateway.protocol, gateway.port, symbols, { counted() {}, traced() {} });
-    return extra.socket.localPort!;
+  async openReaders({ symbols, count }) {
+    const { protocol, port } = gateway;
+    const silent = { counted() {}, traced() {} };
+    readers = await Promise.all(Array.from({ length: count }, () => openClient(protocol, port, symbols, silent)));
+    return readers.map(({ socket }) => socket.localPort!);
   },
   async stall() {
-    extra!.socket.pause();
+    for (const { socket } of readers) socket.pause();
   },
-  async closeReader() {
-    extra!.socket.destroy();
+  async closeReaders() {
+    for (const { socket } of readers) socket.destroy();
   },
 };
 

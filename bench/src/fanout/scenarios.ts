@@ -22,11 +22,13 @@ const WARM_UP_BURSTS_MAX = 5;
 const WARM_UP_MS_MAX = 5_000;
 
 const HOT = 'HOT';
-const HOT_PER_S = 10_000;
-const HOT_LOT = 500;
+const HOT_PER_S = 5_000;
+const HOT_LOT = 250;
+/** Several, since the memory of a process moves by some megabytes on its own. */
+const READERS = 8;
 const STALL_MS_MIN = 6_000;
 const STALL_MESSAGES = (STALL_MS_MIN / 1_000) * QUIET_PER_S;
-const GONE_MS_MAX = 20_000;
+const GONE_MS_MAX = 30_000;
 const READING_MS = 15_000;
 const GONE_POLL_MS = 50;
 /** Seldom, since the answer takes memory of its own. */
@@ -116,43 +118,44 @@ function latencyOf({ ids, atMs }: Arrivals, publishedAt: PublishedAt): Latency {
 }
 
 export interface StallFigures {
-  /** Beyond the most that it took while the client read. */
+  /** Of each of them, beyond the most that the gateway took while they read. */
   readonly grownBytes: number;
-  /** Until its socket took no more. */
+  /** Until the last of their sockets took no more. */
   readonly fullMs: number;
-  /** Until the gateway closed it: from then on nothing is kept for it but a socket; null: it never did. */
+  /** Until the gateway had closed all of them: from then on nothing is kept for them but sockets; null: it never did. */
   readonly closedMs: number | null;
-  /** Until its socket was gone, too; null: it never was. */
+  /** Until their sockets were gone, too; null: they never were. */
   readonly goneMs: number | null;
+  /** For each of them. */
   readonly messages: number;
-  /** What the others saw while the client read, and while it did not. */
+  /** What the others saw while they read, and while they did not. */
   readonly reading: Latency;
   readonly stalled: Latency;
 }
 
-/** One more client has a busy subscription, and then stops reading. */
+/** Some more clients have a busy subscription, and then stop reading. */
 export async function stall(contender: Contender): Promise<StallFigures> {
   const { audience, market } = contender;
-  const port = await audience.openReader({ symbols: [HOT] });
+  const ports = await audience.openReaders({ symbols: [HOT], count: READERS });
   const hot = streamHot(market, HOT, HOT_PER_S, HOT_LOT);
   try {
     contender.collectGarbage();
     // As long as what it is compared with, since garbage comes and goes.
-    const watchedReading = watch(contender, port, contender.name === 'own' ? READING_MS : STALL_MS_MIN);
+    const watchedReading = watch(contender, ports, contender.name === 'own' ? READING_MS : STALL_MS_MIN);
     const reading = await latency(contender, STALL_MESSAGES);
     const { peakBytes: usualBytes } = await watchedReading;
     contender.collectGarbage();
     const publishedBefore = hot.published();
     await audience.stall();
     // Those that have no limit need not be watched for long.
-    const watchedStalled = watch(contender, port, contender.name === 'own' ? GONE_MS_MAX : STALL_MS_MIN);
+    const watchedStalled = watch(contender, ports, contender.name === 'own' ? GONE_MS_MAX : STALL_MS_MIN);
     const stalled = await latency(contender, STALL_MESSAGES);
     const { peakBytes, fullMs, closedMs, goneMs } = await watchedStalled;
     const messages = hot.published() - publishedBefore;
-    return { grownBytes: peakBytes - usualBytes, fullMs, closedMs, goneMs, messages, reading, stalled };
+    return { grownBytes: (peakBytes - usualBytes) / READERS, fullMs, closedMs, goneMs, messages, reading, stalled };
   } finally {
     await hot.stop();
-    await audience.closeReader();
+    await audience.closeReaders();
   }
 }
 
@@ -163,8 +166,8 @@ interface Watched {
   readonly goneMs: number | null;
 }
 
-/** Follows the gateway's memory for so long, or until it has let go of the client. */
-async function watch(contender: Contender, clientPort: number, forMs: number): Promise<Watched> {
+/** Follows the gateway's memory for so long, or until it has let go of the clients. */
+async function watch(contender: Contender, clientPorts: readonly number[], forMs: number): Promise<Watched> {
   const { rssBytes, port, slowCloses } = contender;
   const closes = await slowCloses();
   const begin = nowMs();
@@ -176,13 +179,14 @@ async function watch(contender: Contender, clientPort: number, forMs: number): P
   for (;;) {
     if (closedMs === null && nowMs() - askedAt > CLOSED_POLL_MS) {
       askedAt = nowMs();
-      if ((await slowCloses()) > closes) closedMs = nowMs() - begin;
+      if ((await slowCloses()) >= closes + clientPorts.length) closedMs = nowMs() - begin;
     }
     peakBytes = Math.max(peakBytes, rssBytes());
     const sinceMs = nowMs() - begin;
-    const held = queueHeld(port, clientPort);
-    if (held === null) return { peakBytes, fullMs, closedMs, goneMs: sinceMs };
-    if (held !== queued) fullMs = sinceMs;
+    const held = queuesHeld(port, clientPorts);
+    if (held === '') return { peakBytes, fullMs, closedMs, goneMs: sinceMs };
+    // Closing empties none: what changes is still being filled, or gone.
+    if (held !== queued && closedMs === null) fullMs = sinceMs;
     queued = held;
     if (sinceMs > forMs) return { peakBytes, fullMs, closedMs, goneMs: null };
     await pause(GONE_POLL_MS);
@@ -190,15 +194,17 @@ async function watch(contender: Contender, clientPort: number, forMs: number): P
 }
 
 /**
- * What the kernel holds of a connection on the gateway's end, as it shows it; null where the gateway has closed it, which
- * then belongs to no process.
+ * What the kernel holds of connections on the gateway's end, as it shows it; those left out that the gateway has closed,
+ * which then belong to no process.
  */
-function queueHeld(port: number, clientPort: number): string | null {
+function queuesHeld(port: number, clientPorts: readonly number[]): string {
   const hex = (n: number) => n.toString(16).toUpperCase().padStart(4, '0');
+  const remotes = new Set(clientPorts.map(hex));
+  const held: string[] = [];
   for (const line of readFileSync('/proc/net/tcp', 'utf8').split('\n')) {
     const [, local, remote, , queues, , , , , inode] = line.trim().split(/\s+/);
-    if (!local?.endsWith(`:${hex(port)}`) || !remote?.endsWith(`:${hex(clientPort)}`)) continue;
-    return inode === '0' ? null : queues!;
+    if (!local?.endsWith(`:${hex(port)}`) || !remotes.has(remote!.slice(-4))) continue;
+    if (inode !== '0') held.push(`${remote} ${queues}`);
   }
-  return null;
+  return held.join();
 }
