@@ -182,6 +182,17 @@ describe('the clock alone', () => {
     expect(bus.entries).toHaveLength(4);
   });
 
+  test('reaches a partition that got its bars before this process began', async () => {
+    const bus = new RecordingBus();
+    const first = start(new ScriptedSource([delivery(CLOCK, [bar({ symbol: TWO })])]), { bus });
+    await waitFor(() => bus.entries.length === 1);
+    first.stop.abort();
+    await first.run;
+    const second = start(new ScriptedSource([delivery(CLOCK + 60_000)]), { bus });
+    await second.passes(500, () => bus.entries.length === 2);
+    expect(bus.entries[1]).toEqual({ partition: P2, clock: CLOCK + 60_000, bars: [] });
+  });
+
   test('goes along with bars for others', async () => {
     const { bus, source, time } = start();
     source.push(delivery(CLOCK, [bar({ symbol: ONE }), bar({ symbol: TWO })]));

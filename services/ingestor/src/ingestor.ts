@@ -124,8 +124,7 @@ export function createIngestor(options: IngestorOptions): Ingestor {
       logger,
     });
     const wanted = () => symbols?.current() ?? [];
-    const { journal } = bus;
-    fills = fill ? createFills({ ...fill, source, writer, journal, symbols: wanted, time, logger }) : null;
+    fills = fill ? createFills({ ...fill, source, writer, symbols: wanted, time, logger }) : null;
     try {
       const parts = { source, bus, channels, writer, symbols, feed, fills, rebuilds };
       await serveTerm({ ...parts, counters, onTicks, time, logger }, term);

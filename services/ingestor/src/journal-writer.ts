@@ -75,6 +75,8 @@ export interface JournalWriter {
   idle(): Promise<void>;
   /** Identity of a partition's journal as it was last seen; '' before the journals were opened. */
   journalOf(partition: number): string;
+  /** The journals as this process knows them, all that it appended included; null before they were opened. */
+  heads(): readonly JournalHead[] | null;
 }
 
 export interface AppendedHistory {
@@ -87,7 +89,7 @@ interface Partition {
   head: JournalHead | null;
   /** Bars not yet consumed, as of the last answer. */
   waiting: number;
-  /** Whether this process ever sent it bars. */
+  /** Whether it ever got bars, from whomever: they wait for a clock. */
   served: boolean;
   /** The last clock that it was told. */
   clock: number;
@@ -156,6 +158,7 @@ export function createJournalWriter({ journal, channels, time, logger }: Journal
         continue;
       }
       if (known !== null && head.id !== known.id) same = false;
+      if (head.last > 0) partition.served = true;
       partition.head = head;
     }
     return (await append(shorter, [], signal)) && same;
@@ -327,5 +330,9 @@ export function createJournalWriter({ journal, channels, time, logger }: Journal
     },
 
     journalOf: (partition) => partitions[partition]!.head?.id ?? '',
+    heads() {
+      const heads = partitions.map(({ head }) => head);
+      return heads.every((head) => head !== null) ? heads : null;
+    },
   };
 }

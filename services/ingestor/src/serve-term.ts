@@ -56,6 +56,8 @@ export async function serveTerm(deps: TermDeps, term: Term): Promise<void> {
     for await (const event of withTicks((inner) => liveOf(source, inner), TICK_MS, time, signal)) {
       const same = event === 'tick' ? await writer.tick(signal) : await take(event, signal);
       if (!same) {
+        // At once: closing the source takes a while, and nothing that went to the lost journal may be vouched for.
+        fills?.interrupted();
         logger.warn('the journal is another one: starting again');
         return;
       }

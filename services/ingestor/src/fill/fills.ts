@@ -1,4 +1,3 @@
-import type { Journal } from '@candlewire/bus';
 import type { MarketCalendar } from '@candlewire/candles';
 import { HOUR_MS, MINUTE_MS } from '@candlewire/contracts';
 import { boundedLog, type Logger, retry } from '@candlewire/runtime';
@@ -51,10 +50,9 @@ export type FillStore = Pick<
 export interface FillsOptions {
   readonly source: Pick<
     Source,
-    'history' | 'historyDaysAtOnce' | 'otherRequestsPerMin' | 'settledAfterMs' | 'statuses' | 'delivers' | 'missed'
+    'history' | 'historyDaysAtOnce' | 'otherRequestsPerMin' | 'settledAfterMs' | 'statuses' | 'delivers' | 'takeMissed'
   >;
-  readonly writer: Pick<JournalWriter, 'appendHistory' | 'journalOf'>;
-  readonly journal: Pick<Journal, 'open'>;
+  readonly writer: Pick<JournalWriter, 'appendHistory' | 'journalOf' | 'heads'>;
   readonly store: FillStore;
   /** DATABASE_URL */
   readonly databaseUrl: string;
@@ -102,11 +100,18 @@ export function createFills(options: FillsOptions): Fills {
   const { otherRequestsPerMin = 0 } = source;
   const logWaiting = boundedLog(logger, 'history waits for the store', { first: 1 });
   const pacer = createPacer(Math.max(1, options.maxPerMin - otherRequestsPerMin), time);
-  const live = createLiveWatch({ ...options, delivers: source.delivers ?? options.symbols, missed: source.missed });
+  const live = createLiveWatch({
+    ...options,
+    heads: writer.heads,
+    delivers: source.delivers ?? options.symbols,
+    takeMissed: source.takeMissed,
+  });
   /** Ranges of the current day that are worked on for the first time, by their names. */
   const catchingUp = new Set<string>();
   let caughtUpBy = Number.NEGATIVE_INFINITY;
   let bars = 0;
+  /** Planned, and perhaps not in the queue yet: what the store has of them is not planned again. */
+  let unqueued: readonly PlannedFill[] = [];
   let counters: FillQueue['counters'] = { ranges: 0, failures: 0 };
   let queued = 0;
   let woken = new AbortController();
@@ -146,8 +151,11 @@ export function createFills(options: FillsOptions): Fills {
   }
 
   async function enqueue(queue: FillQueue, ranges: readonly PlannedFill[]): Promise<void> {
-    await store.addFills(ranges);
-    await queue.add(ranges);
+    unqueued = [...unqueued, ...ranges];
+    if (unqueued.length === 0) return;
+    await store.addFills(unqueued);
+    await queue.add(unqueued);
+    unqueued = [];
   }
 
   async function planAsked(queue: FillQueue | null, room: number): Promise<void> {
@@ -193,6 +201,7 @@ export function createFills(options: FillsOptions): Fills {
   }
 
   async function look(queue: FillQueue | null): Promise<void> {
+    if (queue !== null) await enqueue(queue, []);
     const { planned, asked } = await store.pendingFills();
     queued = planned + asked;
     await planAsked(queue, QUEUED_MAX - asked);

@@ -15,6 +15,7 @@ let heads: JournalHead[];
 let consumed: JournalHead[];
 let symbols: string[];
 let missed: Map<string, number>;
+let asked: () => void;
 let beats: number;
 let sessions: number;
 let stop: AbortController;
@@ -27,12 +28,16 @@ beforeEach(() => {
   consumed = [{ id: 'j', last: 2 }];
   symbols = ['A', 'B'];
   missed = new Map();
+  asked = () => {};
   beats = 0;
   sessions = 0;
   stop = new AbortController();
   watch = createLiveWatch({
     store: {
-      allConsumed: async () => consumed,
+      allConsumed: async () => {
+        asked();
+        return consumed;
+      },
       beginLive: async (from) => {
         calls.push(['begin', from - MINUTE]);
         return ++sessions;
@@ -45,9 +50,13 @@ beforeEach(() => {
         calls.push(['symbols', session, added, since - MINUTE, removed, until - MINUTE]);
       },
     },
-    journal: { open: async () => heads },
+    heads: () => heads,
     delivers: () => symbols,
-    missed: () => missed,
+    takeMissed: () => {
+      const taken = missed;
+      missed = new Map();
+      return taken;
+    },
     time,
     logger: silentLogger,
   });
@@ -75,6 +84,8 @@ async function begin(): Promise<void> {
   await watch.begun();
 }
 
+const changes = () =>
+  calls.filter(([what]) => what === 'symbols').map(([, session, added, , gone, to]) => [session, added, gone, to]);
 const vouches = () => calls.filter(([what]) => what === 'vouch').map(([, session, to]) => [session, to]);
 
 test('a stretch begins with the next whole minute, and takes those along whose bars flow', async () => {
@@ -140,22 +151,49 @@ test('who goes while the feed is behind is vouched for up to its clock alone', a
   expect([change[4], change[5]]).toEqual([['A'], -15 * MINUTE_MS]);
 });
 
-test('who misses a bar goes with the minute that is uncertain, and takes part again when it misses none', async () => {
+test('who missed a bar leaves with the minute that is uncertain, and takes part again from the next one on', async () => {
   await begin();
   watch.delivered({ clock: MINUTE + 10 * MINUTE_MS });
   time.advance(10 * MINUTE_MS);
   await beat();
   missed.set('A', MINUTE + 3 * MINUTE_MS).set('B', MINUTE + 5 * MINUTE_MS);
-  await beat();
-  const changes = () =>
-    calls.filter(([what]) => what === 'symbols').map(([, , added, , gone, to]) => [added, gone, to]);
+  await waitFor(async () => {
+    await beat();
+    return changes().length === 4;
+  });
   expect(changes().slice(1)).toEqual([
-    [[], ['A'], 3 * MINUTE_MS],
-    [[], ['B'], 5 * MINUTE_MS],
+    [1, [], ['A'], 3 * MINUTE_MS],
+    [1, [], ['B'], 5 * MINUTE_MS],
+    [1, ['A', 'B'], [], 10 * MINUTE_MS],
   ]);
-  missed.delete('A');
+});
+
+test('what a stretch missed is told though it is over', async () => {
+  await begin();
+  watch.delivered({ clock: MINUTE + 10 * MINUTE_MS });
   await beat();
-  expect(changes().slice(3)).toEqual([[['A'], [], 10 * MINUTE_MS]]);
+  missed.set('A', MINUTE + 3 * MINUTE_MS);
+  watch.delivered({ state: 'connecting', clock: null });
+  await waitFor(() => {
+    time.advance(5_000);
+    return changes().length === 2;
+  });
+  expect(changes().at(-1)).toEqual([1, [], ['A'], 3 * MINUTE_MS]);
+});
+
+test('a stretch that ends while it is asked what has been committed vouches for nothing more', async () => {
+  await begin();
+  watch.delivered({ clock: MINUTE + 10 * MINUTE_MS });
+  await beat();
+  consumed = [{ id: 'j', last: 3 }];
+  asked = () => watch.interrupted();
+  await waitFor(() => {
+    time.advance(5_000);
+    return watch.session() === null;
+  });
+  time.advance(5_000);
+  await Promise.resolve();
+  expect(vouches().every(([, to]) => to === MINUTE_MS)).toBe(true);
 });
 
 test('after an interruption nothing is vouched for until another stretch begins', async () => {

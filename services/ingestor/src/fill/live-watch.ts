@@ -1,5 +1,5 @@
-import type { Journal, JournalHead } from '@candlewire/bus';
-import { MINUTE_MS, PARTITIONS } from '@candlewire/contracts';
+import type { JournalHead } from '@candlewire/bus';
+import { MINUTE_MS } from '@candlewire/contracts';
 import { boundedLog, type Logger, retry } from '@candlewire/runtime';
 import type { Store } from '@candlewire/store';
 import type { Delivery } from '../sources/source';
@@ -8,15 +8,15 @@ import type { Time } from '../time';
 const BEAT_MS = 5_000;
 /** A bar may come so long after the clock has passed the end of its minute, its first update included. */
 const LAG_MS = 60_000;
-const NONE_MISSED: ReadonlyMap<string, number> = new Map();
 
 export interface LiveWatchOptions {
   readonly store: Pick<Store, 'allConsumed' | 'beginLive' | 'vouch' | 'liveSymbols'>;
-  readonly journal: Pick<Journal, 'open'>;
+  /** The journals as whoever appends to them knows them: another one in the place of one would have lost what that held. */
+  readonly heads: () => readonly JournalHead[] | null;
   /** Symbols whose bars flow while the source is live. */
   readonly delivers: () => readonly string[];
-  /** Of those, the ones of which a bar is known that did not come, each with the first minute that is uncertain. */
-  readonly missed?: (() => ReadonlyMap<string, number>) | undefined;
+  /** Of those, what was missed since the last call, each with the minute from which nothing is certain, up to now. */
+  readonly takeMissed?: (() => ReadonlyMap<string, number>) | undefined;
   readonly time: Time;
   readonly logger: Logger;
 }
@@ -52,12 +52,17 @@ interface Stretch {
   appended: { readonly clock: number; readonly heads: readonly JournalHead[] } | null;
   vouchedTo: number;
   readonly symbols: Set<string>;
+  /** Of some of them, from when on something was missed; not yet told to the store. */
+  readonly missed: Map<string, number>;
   lookedAt: number;
 }
 
-export function createLiveWatch({ store, journal, delivers, missed, time, logger }: LiveWatchOptions): LiveWatch {
+export function createLiveWatch(options: LiveWatchOptions): LiveWatch {
+  const { store, heads, delivers, takeMissed, time, logger } = options;
   const logWaiting = boundedLog(logger, 'live minutes not vouched for', { first: 1 });
   let current: Stretch | null = null;
+  /** Stretches that are over, of which the store does not know yet what was missed. */
+  const overdue: Stretch[] = [];
   let changed = new AbortController();
 
   function begin(): void {
@@ -67,14 +72,22 @@ export function createLiveWatch({ store, journal, delivers, missed, time, logger
   }
 
   function interrupted(): void {
-    current?.giveUp();
+    if (current === null) return;
+    current.giveUp();
+    noteMissed(current);
+    if (current.missed.size > 0) overdue.push(current);
     current = null;
+  }
+
+  function noteMissed({ missed }: Stretch): void {
+    for (const [symbol, from] of takeMissed?.() ?? []) missed.set(symbol, Math.min(from, missed.get(symbol) ?? from));
   }
 
   async function beat(stretch: Stretch): Promise<void> {
     const id = stretch.id ?? (await store.beginLive(stretch.since));
     stretch.id = id;
     await tellSymbols(stretch, id);
+    if (stretch !== current) return;
     stretch.isKnown = true;
     stretch.setKnown();
     const { appended, clock } = stretch;
@@ -83,34 +96,53 @@ export function createLiveWatch({ store, journal, delivers, missed, time, logger
         stretch.vouchedTo = Math.max(stretch.vouchedTo, minuteOf(appended.clock - LAG_MS));
         stretch.appended = null;
       }
+      // What ended it meanwhile may have been the loss of what it would vouch for.
+      if (stretch !== current) return;
       await store.vouch(id, stretch.vouchedTo);
     }
     // The clock first: what is appended after it is too much, not too little.
-    if (clock !== null) stretch.appended ??= { clock, heads: await journal.open(PARTITIONS) };
+    const now = heads();
+    if (clock !== null && now !== null) stretch.appended ??= { clock, heads: now };
   }
 
   async function tellSymbols(stretch: Stretch, id: number): Promise<void> {
     const now = time.now();
-    const gone = missed?.() ?? NONE_MISSED;
-    const flowing = new Set(delivers().filter((symbol) => !gone.has(symbol)));
+    noteMissed(stretch);
+    await tellMissed(stretch, id);
+    const flowing = new Set(delivers());
     const added = [...flowing].filter((symbol) => !stretch.symbols.has(symbol));
     const removed = [...stretch.symbols].filter((symbol) => !flowing.has(symbol));
-    const since = minuteOf(now) + MINUTE_MS;
-    // Of a feed that is behind the wall clock the last minutes before that look had not come yet.
-    const seen = minuteOf(Math.min(stretch.lookedAt, stretch.clock ?? stretch.since));
-    const untils = new Map<number, string[]>(added.length > 0 ? [[seen, []]] : []);
-    for (const symbol of removed) {
-      const until = Math.min(seen, gone.get(symbol) ?? seen);
-      untils.set(until, [...(untils.get(until) ?? []), symbol]);
+    if (added.length + removed.length > 0) {
+      await store.liveSymbols(id, {
+        added,
+        since: minuteOf(now) + MINUTE_MS,
+        removed,
+        // Of a feed that is behind the wall clock the last minutes before that look had not come yet.
+        until: minuteOf(Math.min(stretch.lookedAt, stretch.clock ?? stretch.since)),
+      });
+      for (const symbol of added) stretch.symbols.add(symbol);
+      for (const symbol of removed) stretch.symbols.delete(symbol);
     }
-    let news = added;
-    for (const [until, symbols] of untils) {
-      await store.liveSymbols(id, { added: news, since, removed: symbols, until });
-      news = [];
-    }
-    for (const symbol of added) stretch.symbols.add(symbol);
-    for (const symbol of removed) stretch.symbols.delete(symbol);
     stretch.lookedAt = now;
+  }
+
+  /** Those leave the stretch with the minute before, and may come back to it. */
+  async function tellMissed({ missed, symbols }: Stretch, id: number): Promise<void> {
+    for (const until of new Set(missed.values())) {
+      const removed = [...missed.keys()].filter((symbol) => missed.get(symbol) === until);
+      await store.liveSymbols(id, { added: [], since: until, removed, until });
+      for (const symbol of removed) {
+        missed.delete(symbol);
+        symbols.delete(symbol);
+      }
+    }
+  }
+
+  async function tellOverdue(): Promise<void> {
+    for (let stretch = overdue[0]; stretch !== undefined; stretch = overdue[0]) {
+      if (stretch.id !== null) await tellMissed(stretch, stretch.id);
+      overdue.shift();
+    }
   }
 
   return {
@@ -131,10 +163,11 @@ export function createLiveWatch({ store, journal, delivers, missed, time, logger
         // Made before the beat: what begins while it is under way is told right after it.
         changed = new AbortController();
         const stretch = current;
-        if (stretch !== null) {
-          const act = () => (stretch === current ? beat(stretch) : Promise.resolve());
-          await retry(act, { signal, onFailure: (err, attempt) => logWaiting({ err, attempt }) });
-        }
+        const act = async () => {
+          await tellOverdue();
+          if (stretch !== null && stretch === current) await beat(stretch);
+        };
+        await retry(act, { signal, onFailure: (err, attempt) => logWaiting({ err, attempt }) });
         if (!signal.aborted) await time.pause(BEAT_MS, changed.signal);
       }
       signal.removeEventListener('abort', stop);
@@ -164,6 +197,7 @@ function stretchFrom(now: number): Stretch {
     appended: null,
     vouchedTo: since,
     symbols: new Set(),
+    missed: new Map(),
     lookedAt: now,
   };
 }

@@ -68,8 +68,11 @@ export interface Source {
   readonly statuses?: readonly MarketStatus[];
   /** Symbols whose bars flow now, for a source that may deliver fewer than it is asked for; all of those where it is left out. */
   readonly delivers?: () => readonly string[];
-  /** Of those, the ones of which a bar is known that did not come, each with the first minute that is uncertain. */
-  readonly missed?: () => ReadonlyMap<string, number>;
+  /**
+   * Of symbols that it delivers, what is known to have been missed since the last call, though the stream goes on: each with the
+   * minute from which nothing is certain, up to now.
+   */
+  readonly takeMissed?: () => ReadonlyMap<string, number>;
   /** Symbols that it was asked for and does not ask for: beyond a limit, or refused. */
   readonly leftOut?: () => readonly string[];
   /** So long after a minute its bar may still be corrected; after an outage history is fetched again from so far back. */

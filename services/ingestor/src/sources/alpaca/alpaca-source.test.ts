@@ -285,20 +285,39 @@ describe('bars flow again after', () => {
   });
 });
 
-test('a bar that is lost alone is noticed, until the next of its symbol comes, and the connection goes on', async () => {
-  await started({ ...faulty({ data: [{ afterBars: 2, do: 'mute', bars: 1 }] }) });
-  await rig.live();
-  rig.fake.advanceTo(FIRST + MINUTE_MS + 31_000);
-  await waitFor(() => rig.bars.length >= 2);
-  rig.fake.advanceTo(FIRST + 2 * MINUTE_MS + 31_000);
-  await waitFor(() => rig.bars.some(({ openTime, rev }) => openTime === FIRST + MINUTE_MS && rev === 0));
-  rig.fake.advanceTo(FIRST + 2 * MINUTE_MS + QUICK.missedMs);
-  await waitFor(() => rig.source.missed!().size > 0);
-  const [symbol] = rig.symbols.filter((name) => !rig.bars.some((bar) => bar.symbol === name && bar.openTime > FIRST));
-  expect([...rig.source.missed!()]).toEqual([[symbol, FIRST + MINUTE_MS]]);
-  await flows();
-  expect(rig.source.missed!().size).toBe(0);
-  expect(rig.states).toEqual(['live']);
+describe('a bar that is lost alone', () => {
+  const lost = { data: [{ afterBars: 2, do: 'mute', bars: 1 }] } as const;
+
+  /** The second bar of MSFT's does not come. */
+  async function lose(): Promise<void> {
+    await rig.live();
+    rig.fake.advanceTo(FIRST + MINUTE_MS + 31_000);
+    await waitFor(() => rig.bars.length >= 2);
+    rig.fake.advanceTo(FIRST + 2 * MINUTE_MS + 31_000);
+    await waitFor(() => rig.bars.some(({ openTime, rev }) => openTime === FIRST + MINUTE_MS && rev === 0));
+    rig.fake.advanceTo(FIRST + 2 * MINUTE_MS + QUICK.missedMs);
+  }
+
+  /** Whichever was the next to be sent. */
+  const loser = () =>
+    rig.symbols.find((name) => !rig.bars.some((bar) => bar.symbol === name && bar.openTime > FIRST && bar.rev === 0))!;
+
+  test('is noticed, and the connection goes on', async () => {
+    await started(faulty(lost));
+    await lose();
+    const missed = await waitFor(() => [...rig.source.takeMissed!()].at(0));
+    expect(missed).toEqual([loser(), FIRST + MINUTE_MS]);
+    await flows();
+    expect(rig.states).toEqual(['live']);
+  });
+
+  test('is noticed though the first question was not answered', async () => {
+    const { connections } = faulty(lost).faults;
+    const requests = ({ number }: { number: number }) => (number === 1 ? ({ status: 503 } as const) : undefined);
+    await started({ faults: { connections, requests } });
+    await lose();
+    expect(await waitFor(() => [...rig.source.takeMissed!()].at(0))).toEqual([loser(), FIRST + MINUTE_MS]);
+  });
 });
 
 describe('what cannot be used', () => {

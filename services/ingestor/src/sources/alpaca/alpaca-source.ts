@@ -1,12 +1,13 @@
 import { setImmediate as socketsRead } from 'node:timers/promises';
 import type { MarketCalendar } from '@candlewire/candles';
 import { type FeedState, MINUTE_MS, type Tick } from '@candlewire/contracts';
-import type { Logger } from '@candlewire/runtime';
+import { boundedLog, type Logger } from '@candlewire/runtime';
 import type { Time } from '../../time';
 import type { Delivery, Source } from '../source';
 import { createHistory } from './history';
 import { createLatest } from './latest';
 import { createLivenessWatch } from './liveness';
+import { createRespite } from './respite';
 import { type OpenStream, openStream } from './sdk-stream';
 import { createSession, type Session } from './session';
 import type { AlpacaSettings } from './settings';
@@ -55,7 +56,9 @@ export function createAlpacaSource(options: AlpacaSourceOptions): Source {
   const liveness = createLivenessWatch({ calendar, timings, delayMs });
   const subscriptions = createSubscriptions({ ...timings, max: settings.symbolsMax, channels });
   // Of the test feed's symbol the REST API knows nothing.
-  const latest = feed === 'test' ? null : createLatest({ keyId, secret, url: settings.dataUrl, feed });
+  const rest = { keyId, secret, url: settings.dataUrl, time, respite: createRespite() };
+  const latest = feed === 'test' ? null : createLatest({ ...rest, feed });
+  const logUnasked = boundedLog(logger, 'the newest bars are not to be had', { first: 1 });
   let session: Session | null = null;
   let isAsking = false;
   let leftOut = '';
@@ -77,22 +80,21 @@ export function createAlpacaSource(options: AlpacaSourceOptions): Source {
       });
   }
 
-  /** Asks, once a minute, about what should have come and did not. An answer that fails says nothing. */
+  /** Asks, once a minute, about what should have come and did not. What is not answered is asked again. */
   function rollCall(now: number, signal: AbortSignal): void {
     if (latest === null || isAsking || session?.state() !== 'live') return;
     const symbols = liveness.asks(subscriptions.flowing(), now);
     if (symbols.length === 0) return;
     const answered = (newest: ReadonlyMap<string, number>) => {
       isAsking = false;
-      const before = liveness.missed().size;
-      liveness.answered(newest);
-      const missed = [...liveness.missed().keys()];
-      if (missed.length <= before) return;
+      const missed = liveness.answered(newest);
+      if (missed.length === 0) return;
       logger.warn('bars did not come', { count: missed.length, symbols: missed.slice(0, LOGGED_MAX) });
     };
     const failed = (err: unknown) => {
       isAsking = false;
-      logger.debug('the newest bars not to be had', { err });
+      liveness.unanswered(time.now());
+      if (!signal.aborted) logUnasked({ err });
     };
     isAsking = true;
     latest(symbols, signal).then(answered, failed);
@@ -186,7 +188,7 @@ export function createAlpacaSource(options: AlpacaSourceOptions): Source {
     }
   }
 
-  const history = createHistory({ keyId, secret, url: settings.dataUrl, time, onRefused });
+  const history = createHistory({ ...rest, onRefused });
   return {
     kind: 'alpaca',
     calendar: calendar.kind,
@@ -199,7 +201,7 @@ export function createAlpacaSource(options: AlpacaSourceOptions): Source {
     otherRequestsPerMin: latest === null ? 0 : 1,
     settledAfterMs: SETTLED_AFTER_MS,
     delivers: () => (session?.state() === 'live' ? subscriptions.flowing() : []),
-    missed: liveness.missed,
+    takeMissed: liveness.takeMissed,
     leftOut: subscriptions.leftOut,
   };
 }

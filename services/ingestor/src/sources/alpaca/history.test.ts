@@ -11,6 +11,7 @@ import {
 } from '@candlewire/testkit';
 import { type HistoryPage, HistoryRefused, RateLimited } from '../source';
 import { createHistory, type History } from './history';
+import { createRespite } from './respite';
 
 const NOW = MONDAY_OPEN + 6 * HOUR_MS;
 const TO = MONDAY_OPEN + 5 * HOUR_MS;
@@ -30,7 +31,14 @@ async function history(options: Partial<FakeAlpacaOptions> = {}, requestMs = 5_0
   fake = await startFakeAlpaca({ clock: manualClock(NOW), ...options });
   const onRefused = (reason: string) => refused.push(reason);
   const keys = { keyId: FAKE_KEY, secret: FAKE_SECRET };
-  return createHistory({ ...keys, url: fake.origin, time: { now: fake.now }, onRefused, requestMs });
+  return createHistory({
+    ...keys,
+    url: fake.origin,
+    time: { now: fake.now },
+    onRefused,
+    respite: createRespite(),
+    requestMs,
+  });
 }
 
 const faulty = (...faults: readonly (RequestFault | undefined)[]) => ({

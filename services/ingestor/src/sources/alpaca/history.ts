@@ -1,7 +1,8 @@
 import { errors, marketData } from '@alpacahq/alpaca-trade-api';
 import { type Bar, type BarRefusal, isRefusal, MINUTE_MS, parseBar, parseInstant } from '@candlewire/contracts';
 import type { Time } from '../../time';
-import { type HistoryPage, HistoryRefused, RateLimited } from '../source';
+import type { HistoryPage } from '../source';
+import { failureOf, type Respite } from './respite';
 
 /** The most that a page may hold. */
 const PAGE_BARS = 10_000;
@@ -9,9 +10,6 @@ const PAGE_BARS = 10_000;
 const WALL_MS = 16 * MINUTE_MS;
 /** A plan may be changed: the wall is believed in for so long. */
 const WALL_BELIEVED_MS = 24 * 60 * MINUTE_MS;
-/** How long to leave a server alone that does not say it. */
-const RETRY_AFTER_MS = 60_000;
-const RETRY_AFTER_MIN_MS = 1_000;
 const REQUEST_MS = 30_000;
 const RECENT_SIP = /recent SIP/i;
 
@@ -22,6 +20,7 @@ export interface HistoryOptions {
   readonly url: string;
   readonly time: Pick<Time, 'now'>;
   readonly onRefused: (reason: BarRefusal) => void;
+  readonly respite: Respite;
   readonly requestMs?: number;
 }
 
@@ -53,7 +52,8 @@ interface WireBar {
  * The SDK's generated layer is used, which makes one request for each call: pace and repetition are the caller's. The body is
  * read without it: its JSON parser, which keeps integers of any size, is most of what a page would cost.
  */
-export function createHistory({ keyId, secret, url, time, onRefused, requestMs }: HistoryOptions): History {
+export function createHistory(options: HistoryOptions): History {
+  const { keyId, secret, url, time, onRefused, respite, requestMs } = options;
   const basePath = url.replace(/\/+$/, '');
   const api = new marketData.StockApi(
     new marketData.Configuration({ basePath, keyId, secret, timeoutMs: requestMs ?? REQUEST_MS, redirect: 'error' }),
@@ -92,6 +92,7 @@ export function createHistory({ keyId, secret, url, time, onRefused, requestMs }
         return;
       }
       let answer: WirePage | null;
+      respite.check(now);
       try {
         // Both ends are inclusive.
         const range = { start: new Date(from), end: new Date(end - 1) };
@@ -102,7 +103,7 @@ export function createHistory({ keyId, secret, url, time, onRefused, requestMs }
         if (signal.aborted) return;
         const isWall = err instanceof errors.PermissionError && RECENT_SIP.test(err.message);
         // What was asked before anybody knew of the wall may be refused after somebody else found it.
-        if (!isWall || isBehindWall) throw failureOf(err);
+        if (!isWall || isBehindWall) throw failureOf(err, respite, time.now());
         wallUntil = now + WALL_BELIEVED_MS;
         // Another query: a token of the one before says nothing in it.
         pageToken = undefined;
@@ -123,16 +124,4 @@ export function createHistory({ keyId, secret, url, time, onRefused, requestMs }
       seen.add(pageToken);
     }
   };
-}
-
-/** What went wrong, in our words; the SDK's errors hold whole answers. */
-function failureOf(err: unknown): Error {
-  if (err instanceof errors.RateLimitError) {
-    return new RateLimited(Math.max(RETRY_AFTER_MIN_MS, err.retryAfterMs ?? RETRY_AFTER_MS));
-  }
-  if (err instanceof errors.ValidationError || err instanceof errors.NotFoundError) {
-    return new HistoryRefused(`history refused (${err.status}): ${err.message}`);
-  }
-  if (err instanceof errors.ApiError) return new Error(`history failed (${err.status}): ${err.message}`);
-  return new Error(`history failed: ${err instanceof Error ? err.message : String(err)}`);
 }

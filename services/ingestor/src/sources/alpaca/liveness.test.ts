@@ -3,7 +3,7 @@ import { loadCalendar } from '@candlewire/runtime';
 import { MONDAY_OPEN } from '@candlewire/testkit';
 import { createLivenessWatch } from './liveness';
 
-const timings = { lateMs: 20_000, staleMs: 200_000, missedMs: 20_000 };
+const timings = { lateMs: 20_000, staleMs: 200_000, missedMs: 20_000, errorMs: 5_000 };
 const calendar = loadCalendar('nyse');
 const ARRIVAL_MS = 50;
 
@@ -15,7 +15,7 @@ function watch(delayMs = 0) {
     bars(symbol: string, from: number, minutes: number, has: (n: number) => boolean = () => true) {
       for (let n = 0; n < minutes; n++) {
         const openTime = from + n * MINUTE_MS;
-        if (has(n)) liveness.arrived(symbol, openTime, openTime + MINUTE_MS + ARRIVAL_MS + delayMs);
+        if (has(n)) liveness.arrived(symbol, openTime, 0, openTime + MINUTE_MS + ARRIVAL_MS + delayMs);
       }
       return from + minutes * MINUTE_MS + delayMs;
     },
@@ -34,7 +34,7 @@ test('a bar of any symbol ends the suspicion', () => {
   const it = watch();
   const end = it.bars('A', MONDAY_OPEN, 30);
   expect(it.judge(['A', 'B'], end + 90_000)).toBe('late');
-  it.arrived('B', end, end + 90_000);
+  it.arrived('B', end, 0, end + 90_000);
   expect(it.judge(['A', 'B'], end + 90_000)).toBe('well');
 });
 
@@ -71,7 +71,7 @@ test('what was learned yesterday holds at the opening, before the first bar and 
   expect(it.judge(['A'], open + 80_000)).toBe('late');
   expect(it.judge(['A'], open + 199_999)).toBe('late');
   expect(it.judge(['A'], open + 200_000)).toBe('stale');
-  it.arrived('A', open, open + 210_000);
+  it.arrived('A', open, 0, open + 210_000);
   expect(it.judge(['A'], open + 320_000)).toBe('late');
 });
 
@@ -95,10 +95,11 @@ test('a new connection has its time before it is stale, and after silence that i
   const it = watch();
   const end = it.bars('A', MONDAY_OPEN, 30);
   expect(it.judge(['A'], end + 201_000)).toBe('stale');
+  it.gaveUp();
   it.began(end + 202_000);
   expect(it.judge(['A'], end + 202_000 + 399_000)).toBe('late');
   expect(it.judge(['A'], end + 202_000 + 400_000)).toBe('stale');
-  it.arrived('A', end, end + 700_000);
+  it.arrived('A', end, 0, end + 700_000);
   expect(it.judge(['A'], end + 901_000)).toBe('stale');
 });
 
@@ -134,12 +135,14 @@ describe('a bar that is known and did not come', () => {
     };
     mute(open);
     expect(it.judge(['A'], open + 140_000)).toBe('stale');
+    it.gaveUp();
     mute(open + 150_000);
     expect(it.judge(['A'], open + 349_999)).toBe('late');
     expect(it.judge(['A'], open + 350_000)).toBe('stale');
+    it.gaveUp();
     mute(open + 360_000);
     expect(it.judge(['A'], open + 959_999)).toBe('late');
-    it.arrived('A', open + 900_000, open + 960_050);
+    it.arrived('A', open + 900_000, 0, open + 960_050);
     expect(it.judge(['A'], open + 961_000)).toBe('well');
   });
 
@@ -151,6 +154,16 @@ describe('a bar that is known and did not come', () => {
     expect(it.asks(['A', 'B'], open + 80_000)).toEqual(['A']);
     it.answered(new Map([['A', open]]));
     expect(it.judge(['A', 'B'], open + 80_001)).toBe('well');
-    expect([...it.missed()]).toEqual([['A', open]]);
+    expect([...it.takeMissed()]).toEqual([['A', open]]);
+  });
+
+  test('came, where an update of it did', () => {
+    const it = watch();
+    it.began(open - 1);
+    it.asks(['A'], open - 1);
+    it.arrived('A', open, 1, open + 90_000);
+    expect(it.asks(['A'], open + 2 * MINUTE_MS + 20_000)).toEqual(['A']);
+    expect(it.answered(new Map([['A', open]]))).toEqual([]);
+    expect(it.judge(['A'], open + 2 * MINUTE_MS + 20_001)).toBe('well');
   });
 });

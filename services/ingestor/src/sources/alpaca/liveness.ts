@@ -1,6 +1,6 @@
 import type { MarketCalendar } from '@candlewire/candles';
 import { MINUTE_MS } from '@candlewire/contracts';
-import { createRollCall, type RollCall } from './roll-call';
+import { createRollCall } from './roll-call';
 import type { Timings } from './timings';
 
 /** A symbol is liquid that had a bar in nearly every one of its last minutes. */
@@ -19,28 +19,37 @@ export type Liveness = 'well' | 'late' | 'stale';
 
 export interface LivenessOptions {
   readonly calendar: MarketCalendar;
-  readonly timings: Pick<Timings, 'lateMs' | 'staleMs' | 'missedMs'>;
+  readonly timings: Pick<Timings, 'lateMs' | 'staleMs' | 'missedMs' | 'errorMs'>;
   /** The feed is so far behind the market. */
   readonly delayMs?: number;
 }
 
 /**
- * Knows when silence is more than quiet. Of a minute that did not come the REST API can be asked ({@link RollCall}): where it
+ * Knows when silence is more than quiet. Of a minute that did not come the REST API can be asked ({@link createRollCall}): where it
  * has a bar, and nothing came since that was due, the connection is mute for certain. Where it cannot be asked, silence is
  * suspicious in the regular session, while a symbol is subscribed that used to have a bar in nearly every minute; what was
  * learned yesterday holds today. Where bars of any symbol come, the connection is well.
  */
-export interface LivenessWatch extends Pick<RollCall, 'missed'> {
-  /** A live bar came. Hot. */
-  arrived(symbol: string, openTime: number, now: number): void;
+export interface LivenessWatch {
+  /** A live bar came, or (rev 1) an update of one. Hot. */
+  arrived(symbol: string, openTime: number, rev: 0 | 1, now: number): void;
   /** A connection is live from now on. */
   began(now: number): void;
   /** Whom to ask the REST API about now; nobody, mostly. @param flowing what is subscribed */
   asks(flowing: readonly string[], now: number): readonly string[];
-  /** @param newest the last minute of which it has a bar, by symbol */
-  answered(newest: ReadonlyMap<string, number>): void;
+  /**
+   * @param newest the last minute of which it has a bar, by symbol
+   * @returns symbols of which that was missed
+   */
+  answered(newest: ReadonlyMap<string, number>): readonly string[];
+  /** It did not answer. */
+  unanswered(now: number): void;
+  /** What was missed since the last call, by symbol, each with the first minute that is uncertain. */
+  takeMissed(): ReadonlyMap<string, number>;
   /** @param flowing what is subscribed */
   judge(flowing: readonly string[], now: number): Liveness;
+  /** The connection is ended, for it was stale. */
+  gaveUp(): void;
 }
 
 interface Habit {
@@ -67,17 +76,13 @@ export function createLivenessWatch({ calendar, timings, delayMs = 0 }: Liveness
     calendar.openTimeOf('1d', one) === calendar.openTimeOf('1d', other);
   const isRegular = (now: number): boolean => calendar.statusOf(now - delayMs) === 'regular';
 
-  function impatient(isOver: boolean): Liveness {
-    if (!isOver) return 'late';
-    patience = Math.min(2 * patience, PATIENCE_MAX);
-    return 'stale';
-  }
-
   return {
-    arrived(symbol, openTime, now) {
+    arrived(symbol, openTime, rev, now) {
       lastAt = now;
       patience = 1;
       rollCall.arrived(symbol, openTime);
+      // Of a minute in which only a late trade counts there is an update alone: that is no habit.
+      if (rev !== 0) return;
       if (calendar.statusOf(openTime) !== 'regular') return;
       const habit = habits.get(symbol);
       if (habit === undefined) {
@@ -99,11 +104,13 @@ export function createLivenessWatch({ calendar, timings, delayMs = 0 }: Liveness
     asks: rollCall.due,
     answered(newest) {
       const missed = rollCall.answered(newest);
-      if (missed !== null) owedAt = Math.max(owedAt, missed + MINUTE_MS + delayMs);
+      for (const openTime of missed.values()) owedAt = Math.max(owedAt, openTime + MINUTE_MS + delayMs);
+      return [...missed.keys()];
     },
-    missed: rollCall.missed,
+    unanswered: rollCall.failed,
+    takeMissed: rollCall.takeMissed,
     judge(flowing, now) {
-      if (owedAt > lastAt) return impatient(now - lastAt >= (patience - 1) * staleMs);
+      if (owedAt > lastAt) return now - lastAt >= (patience - 1) * staleMs ? 'stale' : 'late';
       const minuteEnd = now - (now % MINUTE_MS);
       const isDue = lastAt < minuteEnd && now - minuteEnd >= lateMs;
       const silentMs = now - lastAt;
@@ -111,7 +118,10 @@ export function createLivenessWatch({ calendar, timings, delayMs = 0 }: Liveness
       if (!isRegular(minuteEnd - 1) || !flowing.some(isLiquid)) return 'well';
       const patienceMs = staleMs * patience;
       // Bars may come only from the opening on.
-      return impatient(silentMs >= patienceMs && isRegular(now - patienceMs));
+      return silentMs >= patienceMs && isRegular(now - patienceMs) ? 'stale' : 'late';
+    },
+    gaveUp() {
+      patience = Math.min(2 * patience, PATIENCE_MAX);
     },
   };
 }

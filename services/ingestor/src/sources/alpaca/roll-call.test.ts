@@ -11,7 +11,7 @@ const at = (minute: number) => OPEN + minute * MINUTE_MS;
 
 /** Of a connection that is live since the minute before the opening, with these symbols. */
 function started(symbols: readonly string[], delayMs = 0): RollCall {
-  const rollCall = createRollCall({ calendar, timings: { missedMs: 20_000 }, delayMs });
+  const rollCall = createRollCall({ calendar, timings: { missedMs: 20_000, errorMs: 5_000 }, delayMs });
   rollCall.began(OPEN - 30_000 + delayMs);
   rollCall.due(symbols, OPEN - 30_000 + delayMs);
   return rollCall;
@@ -27,24 +27,23 @@ test('asks once a minute, of those whose minute did not come', () => {
   expect(it.due(['A', 'B', 'C'], after(1))).toEqual(['B', 'C']);
 });
 
-test('knows what was missed, and from when on nothing is certain, until the next bar comes', () => {
+test('knows what was missed, and from when on nothing is certain, and tells it once', () => {
   const it = started(['A', 'B']);
   it.arrived('A', at(0));
   for (const minute of [0, 1, 2]) it.due(['A', 'B'], after(minute));
-  expect(
-    it.answered(
-      new Map([
-        ['A', at(2)],
-        ['B', at(1)],
-      ]),
-    ),
-  ).toBe(at(2));
-  expect([...it.missed()]).toEqual([
+  const newest = new Map([
+    ['A', at(2)],
+    ['B', at(1)],
+  ]);
+  expect(it.answered(newest)).toEqual(newest);
+  expect([...it.takeMissed()]).toEqual([
     ['A', at(1)],
     ['B', at(0)],
   ]);
-  it.arrived('A', at(3));
-  expect([...it.missed().keys()]).toEqual(['B']);
+  expect(it.answered(newest).size).toBe(0);
+  expect(it.takeMissed().size).toBe(0);
+  it.answered(new Map([['B', at(2)]]));
+  expect([...it.takeMissed()]).toEqual([['B', at(2)]]);
 });
 
 test('takes nothing for missed that came, is still to come, or was before', () => {
@@ -57,31 +56,47 @@ test('takes nothing for missed that came, is still to come, or was before', () =
     ['C', at(-1)],
     ['D', at(0)],
   ] as const;
-  expect(it.answered(new Map(newest))).toBeNull();
-  expect(it.missed().size).toBe(0);
+  expect(it.answered(new Map(newest)).size).toBe(0);
+  expect(it.takeMissed().size).toBe(0);
 });
 
-test('of a symbol that joins its first whole minute counts, and of one that leaves nothing is kept', () => {
+test('what is not answered is asked again soon, as long as it is the last minute', () => {
+  const it = started(['A']);
+  expect(it.due(['A'], after(0))).toEqual(['A']);
+  it.failed(after(0) + 1_000);
+  expect(it.due(['A'], after(0) + 5_999)).toEqual([]);
+  expect(it.due(['A'], after(0) + 6_000)).toEqual(['A']);
+  expect(it.due(['A'], after(0) + 30_000)).toEqual([]);
+});
+
+test('of a symbol that joins its first whole minute counts', () => {
   const it = started(['A']);
   expect(it.due(['A', 'B'], at(1) + 30_000)).toEqual(['A']);
   expect(it.due(['A', 'B'], after(1))).toEqual(['A']);
-  expect(it.answered(new Map([['B', at(1)]]))).toBeNull();
+  expect(it.answered(new Map([['B', at(1)]])).size).toBe(0);
   expect(it.due(['A', 'B'], after(2))).toEqual(['A', 'B']);
-  expect(it.answered(new Map([['B', at(2)]]))).toBe(at(2));
-  it.due(['A'], after(3));
-  expect(it.missed().size).toBe(0);
+  expect(it.answered(new Map([['B', at(2)]])).size).toBe(1);
 });
 
-test('a new connection is not asked for what the last one missed', () => {
+test('who leaves may have missed its last minute, though it comes back at once', () => {
+  const it = started(['A', 'B']);
+  it.due(['A'], at(2) + 19_000);
+  it.due(['A', 'B'], at(2) + 19_500);
+  expect([...it.takeMissed()]).toEqual([['B', at(1)]]);
+  it.due(['A'], at(3) + 21_000);
+  expect([...it.takeMissed()]).toEqual([['B', at(3)]]);
+});
+
+test('a new connection is not asked for what the last one missed, which is told all the same', () => {
   const it = started(['A']);
   it.due(['A'], after(0));
   it.answered(new Map([['A', at(0)]]));
   it.began(after(0));
-  expect(it.missed().size).toBe(0);
   it.due(['A'], after(0));
   expect(it.due(['A'], after(1))).toEqual([]);
-  expect(it.answered(new Map([['A', at(1)]]))).toBeNull();
+  expect(it.answered(new Map([['A', at(1)]])).size).toBe(0);
   expect(it.due(['A'], after(2))).toEqual(['A']);
+  expect([...it.takeMissed()]).toEqual([['A', at(0)]]);
 });
 
 test('asks nothing while the exchange is closed', () => {
@@ -96,7 +111,7 @@ test('of a feed that is late asks as much later', () => {
   const it = started(['A'], delayMs);
   expect(it.due(['A'], after(0) + delayMs - 1)).toEqual([]);
   expect(it.due(['A'], after(0) + delayMs)).toEqual(['A']);
-  expect(it.answered(new Map([['A', at(0)]]))).toBe(at(0));
+  expect(it.answered(new Map([['A', at(0)]])).size).toBe(1);
 });
 
 test('asks about many in turns, and all of them get theirs', () => {

@@ -103,7 +103,7 @@ export function createSession(options: SessionOptions): Session {
       onRefused(bar);
       return;
     }
-    if (rev === 0) liveness.arrived(bar.symbol, bar.openTime, now);
+    liveness.arrived(bar.symbol, bar.openTime, rev, now);
     // Some come after their symbol was unsubscribed.
     if (!subscriptions.isWanted(bar.symbol)) return;
     held.push(bar);
@@ -138,6 +138,7 @@ export function createSession(options: SessionOptions): Session {
       perform(link.look(now, !isFlooded));
       noteState();
       if (wasLive && liveness.judge(subscriptions.flowing(), now) === 'stale') {
+        liveness.gaveUp();
         handle({ type: 'unusable', reason: 'no bars, though they should come' });
       }
     },
