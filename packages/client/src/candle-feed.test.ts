@@ -41,6 +41,42 @@ test('who waits to load a snapshot again does so at once when there is a connect
   feed.end();
 });
 
+test('a page that is being loaded is not asked for again, however often the connection comes back', async () => {
+  let asked = 0;
+  let answer = (_page: CandlesPage) => {};
+  const loadPage = (): Promise<CandlesPage> => {
+    asked++;
+    return new Promise((resolve) => (answer = resolve));
+  };
+  let id = 0;
+  const feed = new CandleFeed({ loadPage, wake: () => {}, nextId: () => ++id });
+  const events: SeriesEvent[] = [];
+  feed.follow(SERIES, 10, { event: () => {}, failed: fail });
+  feed.next();
+  feed.take({ type: 'snapshot', ...SERIES, epoch: 'e', seq: 1, candles: [] });
+  feed.follow(SERIES, 10, { event: (event) => events.push(event), failed: fail });
+  for (let n = 0; n < 3; n++) {
+    feed.lost();
+    feed.opened();
+  }
+  expect(asked).toBe(1);
+  answer(PAGE);
+  await waitFor(() => events.length === 1);
+  feed.end();
+});
+
+test('a series that was refused for now, and that nobody follows any more, is unsubscribed', () => {
+  const loadPage = () => Promise.reject(new Error('nobody loads'));
+  let id = 0;
+  const feed = new CandleFeed({ loadPage, wake: () => {}, nextId: () => ++id });
+  const leave = feed.follow(SERIES, 10, { event: () => {}, failed: fail });
+  feed.next();
+  feed.take({ type: 'error', id, code: 'unavailable', message: 'some of them' });
+  leave();
+  expect(feed.next()).toMatchObject({ type: 'unsubscribe', symbols: ['AAPL'] });
+  feed.end();
+});
+
 function fail(error: CandlewireError): never {
   throw error;
 }

@@ -51,6 +51,8 @@ class Follower {
   seq = 0;
   readonly held = new Map<string, CandleEvent>();
   loading: AbortController | null = null;
+  /** Its page could not be had, and is not being asked for now. */
+  isPausing = false;
 
   constructor(
     readonly history: number,
@@ -85,18 +87,21 @@ class Follower {
   stopLoading(): void {
     this.loading?.abort();
     this.loading = null;
+    this.isPausing = false;
   }
 }
 
 /**
  * A series that somebody follows, or that is being left.
- * - `out`: on this connection nothing was asked
- * - `asked`: a snapshot was
- * - `live`: there is a position, and every change after it comes
+ * - `out`: on this connection nothing was asked, or in vain
+ * - `asked`: a snapshot was, or what changed after the position; nothing came of it yet
+ * - `refused`: cannot be had now, or another one of the same message cannot: it is asked for again after a pause. What comes
+ *   meanwhile is taken, since the server may follow it, and would not tell that again.
+ * - `live`: something came of it; every change after the position does
  * - `leaving`: unsubscribed, not yet acknowledged. Who comes now waits, so that nothing of before is taken for an answer.
  */
 interface Topic extends Series {
-  phase: 'out' | 'asked' | 'live' | 'leaving';
+  phase: 'out' | 'asked' | 'refused' | 'live' | 'leaving';
   /** All up to it is known; null where nothing is. */
   position: { epoch: string; seq: number } | null;
   /** Of the last thing that was asked. */
@@ -105,8 +110,6 @@ interface Topic extends Series {
   /** Asked for with others it was refused: whose fault that was shows alone. */
   isAlone: boolean;
   failures: number;
-  /** Something came of it since it was asked for. */
-  isHeard: boolean;
   readonly followers: Set<Follower>;
 }
 
@@ -142,7 +145,6 @@ export class CandleFeed {
         rowsAsked: 0,
         isAlone: false,
         failures: 0,
-        isHeard: false,
         followers: new Set(),
       };
       this.topics.set(key, topic);
@@ -155,10 +157,13 @@ export class CandleFeed {
     return () => this.unfollow(topic, follower);
   }
 
-  /** There is a connection. Whoever waited to try again, as it does longer and longer where nobody answers, need not. */
+  /**
+   * There is a connection. Whoever waits to try again, as it does longer and longer where nobody answers, need not. What is
+   * being loaded goes on: connections may come and go faster than a page.
+   */
   opened(): void {
     for (const topic of this.topics.values()) {
-      for (const follower of topic.followers) if (follower.mode === 'loading') void this.load(topic, follower);
+      for (const follower of topic.followers) if (follower.isPausing) void this.load(topic, follower);
     }
   }
 
@@ -179,16 +184,25 @@ export class CandleFeed {
     this.dirty.clear();
   }
 
-  /** The next message for the server, null where there is none. It counts as sent. */
+  /**
+   * The next message for the server, null where there is none. It counts as sent. Those that name many series come first:
+   * what is resumed, one by one, may take long.
+   */
   next(): object | null {
+    let resumed: Topic | undefined;
     for (const topic of this.dirty) {
+      if (isDue(topic) && topic.position) {
+        resumed ??= topic;
+        continue;
+      }
       this.dirty.delete(topic);
-      const isWanted = topic.followers.size > 0;
-      if (isWanted && topic.phase === 'out') return topic.position ? this.resume(topic) : this.join(topic);
-      if (!isWanted && (topic.phase === 'asked' || topic.phase === 'live')) return this.leave(topic);
-      if (!isWanted && topic.phase === 'out') this.forget(topic);
+      if (isDue(topic)) return this.join(topic);
+      if (isLeft(topic)) return this.leave(topic);
+      if (topic.followers.size === 0 && topic.phase === 'out') this.forget(topic);
     }
-    return null;
+    if (!resumed) return null;
+    this.dirty.delete(resumed);
+    return this.resume(resumed);
   }
 
   /** Takes a message, if it is of candles. */
@@ -203,8 +217,7 @@ export class CandleFeed {
 
   private join(topic: Topic): object {
     const rows = rowsOf(topic);
-    const fits = (other: Topic) =>
-      other.phase === 'out' && other.followers.size > 0 && !other.position && !other.isAlone && rowsOf(other) === rows;
+    const fits = (other: Topic) => isDue(other) && !other.position && !other.isAlone && rowsOf(other) === rows;
     const group = topic.isAlone ? [topic] : this.group(topic, Math.floor(SNAPSHOT_ROWS_MAX / rows), fits);
     for (const one of group) one.rowsAsked = rows;
     return this.say('subscribe', group, 'asked', { snapshot: rows });
@@ -213,13 +226,12 @@ export class CandleFeed {
   private resume(topic: Topic): object {
     topic.rowsAsked = rowsOf(topic);
     const { epoch, seq } = topic.position!;
-    return this.say('subscribe', [topic], 'live', { snapshot: topic.rowsAsked, since: { epoch, seq } });
+    return this.say('subscribe', [topic], 'asked', { snapshot: topic.rowsAsked, since: { epoch, seq } });
   }
 
   private leave(topic: Topic): object {
     topic.position = null;
-    const fits = (other: Topic) => other.followers.size === 0 && (other.phase === 'asked' || other.phase === 'live');
-    const group = this.group(topic, SYMBOLS_PER_MESSAGE, fits);
+    const group = this.group(topic, SYMBOLS_PER_MESSAGE, isLeft);
     for (const one of group) one.position = null;
     return this.say('unsubscribe', group, 'leaving', {});
   }
@@ -241,7 +253,6 @@ export class CandleFeed {
     for (const topic of group) {
       topic.phase = phase;
       topic.requestId = id;
-      topic.isHeard = false;
     }
     const symbols = group.map(({ symbol }) => symbol);
     return { type, id, channel: 'candles', symbols, intervals: [group[0]!.interval], ...more };
@@ -251,7 +262,6 @@ export class CandleFeed {
     const topic = this.topicOf(event);
     if (!topic) return;
     topic.phase = 'live';
-    topic.isHeard = true;
     topic.failures = 0;
     topic.isAlone = false;
     topic.position = { epoch: event.epoch, seq: event.seq };
@@ -268,7 +278,7 @@ export class CandleFeed {
     if (!topic?.position) return;
     if (event.epoch !== topic.position.epoch) this.restart(topic, event);
     if (event.seq <= (topic.position?.seq ?? Number.POSITIVE_INFINITY)) return;
-    topic.isHeard = true;
+    topic.phase = 'live';
     topic.position.seq = event.seq;
     topic.failures = 0;
     for (const follower of topic.followers) follower.take(event);
@@ -309,15 +319,15 @@ export class CandleFeed {
 
   private refused({ id, code, message }: ServerMessage): void {
     this.left(id);
-    // Some series could not be begun, and it is not said which.
-    const isMeant = ({ requestId, isHeard }: Topic) =>
-      requestId === id || (id === undefined && code === 'unavailable' && !isHeard);
-    const isAsked = ({ phase }: Topic) => phase === 'asked' || phase === 'live';
-    const group = [...this.topics.values()].filter((topic) => isAsked(topic) && isMeant(topic));
+    const isMeant = ({ phase, requestId }: Topic) => phase === 'asked' && requestId === id;
+    const group = [...this.topics.values()].filter(isMeant);
+    if (isPassing(code)) {
+      this.postpone(group);
+      return;
+    }
     for (const topic of group) {
       topic.phase = 'out';
-      if (isPassing(code)) this.retries.later(++topic.failures, () => this.touch(topic));
-      else if (group.length > 1) {
+      if (group.length > 1) {
         topic.isAlone = true;
         this.touch(topic);
       } else {
@@ -325,6 +335,19 @@ export class CandleFeed {
         this.refuse(topic, new CandlewireError(String(message), { code: String(code), status: 400 }));
       }
     }
+  }
+
+  /** Asks for them again after a pause, together, but for those of which something came by then. */
+  private postpone(group: readonly Topic[]): void {
+    if (group.length === 0) return;
+    for (const topic of group) {
+      topic.phase = 'refused';
+      topic.failures++;
+    }
+    const failures = Math.max(...group.map((topic) => topic.failures));
+    this.retries.later(failures, () => {
+      for (const topic of group) if (topic.phase === 'refused') this.touch(topic);
+    });
   }
 
   private refuse(topic: Topic, error: CandlewireError | undefined): void {
@@ -365,8 +388,10 @@ export class CandleFeed {
         }
       }
       // Another epoch: the server is about to say so on the socket, which ends this.
+      follower.isPausing = true;
       await pause(backoffMs(attempt, RETRY_MIN_MS, RETRY_MAX_MS), signal).catch(() => {});
       if (signal.aborted) return;
+      follower.isPausing = false;
     }
   }
 
@@ -386,6 +411,16 @@ export class CandleFeed {
     this.dirty.add(topic);
     this.deps.wake();
   }
+}
+
+/** Somebody follows it, and it is not asked for. */
+function isDue({ phase, followers }: Topic): boolean {
+  return followers.size > 0 && (phase === 'out' || phase === 'refused');
+}
+
+/** The server tells it, or may, and nobody follows it. */
+function isLeft({ phase, followers }: Topic): boolean {
+  return followers.size === 0 && phase !== 'out' && phase !== 'leaving';
 }
 
 /** A snapshot of one row at least: it says from where on nothing is missing. */

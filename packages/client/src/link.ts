@@ -5,8 +5,8 @@ const CONNECT_MS = 15_000;
 /** A connection that lived so long was a good one: the next pause is the shortest again. */
 const STABLE_MS = 10_000;
 /** The others either ask us to come back, or are the network's. */
-const FATAL_BELOW_4400: readonly number[] = [1003, 1008, 1009];
-const RETRIED_FROM_4400: readonly number[] = [4408, 4429, 4503];
+const FATAL: readonly number[] = [1003, 1008, 1009];
+const RETRIED_OF_44XX: readonly number[] = [4408, 4429];
 
 /** As much of a WebSocket as is used: that of browsers, and that of `ws`. */
 export interface WebSocketLike {
@@ -178,7 +178,7 @@ export class Link {
 
   private closed(code: number, reason: string): void {
     const closed = `the connection was closed with ${code}`;
-    const isFatal = FATAL_BELOW_4400.includes(code) || (code >= 4400 && !RETRIED_FROM_4400.includes(code));
+    const isFatal = FATAL.includes(code) || (code >= 4400 && code < 4500 && !RETRIED_OF_44XX.includes(code));
     if (isFatal) this.fail(code, this.serverError?.message || reason || closed);
     else this.lose(this.networkError || reason || closed, code);
   }
@@ -199,11 +199,14 @@ export class Link {
     if (this.restartAfterMs !== null) this.failures = 0;
     const error = new CandlewireError(message, { status, code: 'network', retryable: true });
     const socket = this.drop();
+    const { attempt } = this;
     // A network that is gone answers no farewell.
     if (socket?.terminate) socket.terminate();
     else socket?.close();
     this.timer = setTimeout(() => this.connect(), retryInMs);
     this.events.lost();
+    // Whoever heard of it may have closed all.
+    if (this.attempt !== attempt) return;
     this.become({ name: 'waiting', retryInMs, error });
   }
 

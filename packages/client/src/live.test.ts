@@ -242,7 +242,7 @@ describe('a lost connection', () => {
     });
   });
 
-  test.each([1001, 1011, 4408, 4429, 4503])('%d comes back', async (code) => {
+  test.each([1001, 1011, 4408, 4429, 4500, 4503])('%d comes back', async (code) => {
     const { peer } = await follow(connect());
     peer.socket.close(code);
     expect(await (await server.peer()).next()).toMatchObject({ since: { epoch: EPOCH, seq: 5 } });
@@ -291,6 +291,40 @@ describe('a lost connection', () => {
   });
 });
 
+describe('after a lost connection', () => {
+  test('what many share comes first: prices, then series that never began, then those that are resumed one by one', async () => {
+    const client = connect();
+    client.follow({ symbols: ['S1', 'S2', 'LATE'], intervals: '5m' }, {});
+    client.followPrices(['AAPL', 'MSFT'], {});
+    const peer = await server.peer();
+    await waitFor(() => peer.received.length === 2);
+    const heard = jest.fn();
+    client.followPrices('ZZZ', { price: heard });
+    peer.send(snapshot([], 5, EPOCH, 'S1'), snapshot([], 6, EPOCH, 'S2'), { type: 'price_update', symbol: 'ZZZ' });
+    await waitFor(() => heard.mock.calls.length === 1);
+    peer.socket.terminate();
+    const next = await server.peer();
+    await waitFor(() => next.received.length === 4);
+    expect(next.received.map(({ channel, symbols, since }) => [channel, symbols, since])).toEqual([
+      ['prices', ['AAPL', 'MSFT', 'ZZZ'], undefined],
+      ['candles', ['LATE'], undefined],
+      ['candles', ['S1'], { epoch: EPOCH, seq: 5 }],
+      ['candles', ['S2'], { epoch: EPOCH, seq: 6 }],
+    ]);
+  });
+
+  test('an error that answers nothing of a quiet series takes nothing from it', async () => {
+    const { peer, events } = await follow(connect());
+    peer.socket.terminate();
+    const next = await server.peer();
+    await next.acknowledge();
+    next.send({ type: 'error', code: 'unavailable', message: 'some of them' });
+    next.send(change(candle(5, 6)), change(candle(5, 7)));
+    await waitFor(() => events.length === 3);
+    expect(seqs(events)).toEqual(['snapshot 5', 'candle 6', 'candle 7']);
+  });
+});
+
 describe('for good', () => {
   test.each([1008, 4400, 4401, 4404, 4409])('%d ends everything with an error', async (code) => {
     const client = connect();
@@ -331,12 +365,39 @@ describe('for good', () => {
     const { id } = await peer.next();
     peer.send({ type: 'error', id, code: 'unavailable', message: 'not now' });
     expect(await peer.acknowledge()).toMatchObject({ type: 'subscribe', ...SINCE });
-    // As the gateway says it of some of several.
-    peer.send({ type: 'error', code: 'unavailable', message: 'some of them' });
-    expect(await peer.acknowledge()).toMatchObject({ type: 'subscribe', ...SINCE });
     peer.send(snapshot([], 5));
     await waitFor(() => events.length === 1);
     expect(errors).toEqual([]);
+  });
+
+  test('of several that were refused, those that come all the same go on, and the others are asked for together', async () => {
+    const { events, handlers } = recorder();
+    connect().follow({ symbols: ['A', 'B', 'C', 'D'], intervals: '5m' }, handlers);
+    const peer = await server.peer();
+    const { id } = await peer.next();
+    const refusal = { type: 'error', id, code: 'unavailable', message: 'some of them' };
+    peer.send(snapshot([], 5, EPOCH, 'A'), refusal, refusal, snapshot([], 6, EPOCH, 'B'));
+    peer.send(change(candle(0, 7), EPOCH, 'A'), change(candle(0, 8), EPOCH, 'B'));
+    await waitFor(() => events.length === 4);
+    expect(seqs(events)).toEqual(['snapshot 5', 'snapshot 6', 'candle 7', 'candle 8']);
+    expect(await peer.next()).toMatchObject({ type: 'subscribe', symbols: ['C', 'D'], snapshot: 1 });
+    expect(peer.received).toHaveLength(2);
+  });
+
+  test('prices that cannot be had now are asked for again, together, or left', async () => {
+    const client = connect();
+    client.followPrices(['A', 'B'], {});
+    const subscription = client.followPrices('C', {});
+    const peer = await server.peer();
+    const { id } = await peer.next();
+    peer.send({ type: 'error', id, code: 'unavailable', message: 'some of them' });
+    const heard = jest.fn();
+    client.followPrices('A', { price: heard });
+    peer.send({ type: 'price_update', symbol: 'A' });
+    await waitFor(() => heard.mock.calls.length === 1);
+    subscription.close();
+    expect(await peer.next()).toMatchObject({ type: 'unsubscribe', channel: 'prices', symbols: ['C'] });
+    expect(await peer.next()).toMatchObject({ type: 'subscribe', channel: 'prices', symbols: ['A', 'B'] });
   });
 
   test('bad arguments are told at once', () => {
@@ -472,6 +533,22 @@ describe('prices', () => {
     expect(await take(iterator, 2)).toEqual([price('MSFT', 2), price('AAPL', 3)]);
   });
 
+  test.each([
+    ['*', 'AAPL'],
+    ['AAPL', '*'],
+  ])('what came as %s is told to who comes for %s', async (first, second) => {
+    const client = connect();
+    const heard = jest.fn();
+    client.followPrices(first, { price: heard });
+    const peer = await server.peer();
+    await peer.acknowledge();
+    peer.send(price('AAPL', 1));
+    await waitFor(() => heard.mock.calls.length === 1);
+    const later = jest.fn();
+    client.followPrices(second, { price: later });
+    expect(later.mock.calls).toEqual([[price('AAPL', 1)]]);
+  });
+
   test('a lost connection asks for all of them again', async () => {
     const heard = jest.fn();
     connect().followPrices(['AAPL', 'MSFT'], { price: heard });
@@ -563,6 +640,21 @@ describe('close', () => {
     expect(client.state).toEqual({ name: 'connecting' });
     client.close();
     expect(client.state).toEqual({ name: 'closed' });
+  });
+
+  test('by a handler that hears of a lost connection is for good', async () => {
+    const client = connect();
+    const heard = jest.fn(({ symbols }: { symbols: readonly string[] }) => {
+      if (symbols.length === 0) client.close();
+    });
+    client.followPrices('QQQ', { leftOut: heard });
+    const peer = await server.peer();
+    peer.send({ type: 'left_out', symbols: ['QQQ'] });
+    await waitFor(() => heard.mock.calls.length === 1);
+    peer.socket.terminate();
+    await waitFor(() => heard.mock.calls.length === 2);
+    expect(client.state).toEqual({ name: 'closed' });
+    expect(() => client.followPrices('QQQ', {})).toThrow('closed');
   });
 
   test('while it waits to come back, and while it connects, it leaves no timer', async () => {

@@ -18,6 +18,7 @@ interface Topic {
   readonly symbol: string;
   /** Whether the server was told, on this connection, that it is followed. */
   isAsked: boolean;
+  /** Of the last thing that was said of it; 0: it was refused, and waits to be asked for again. */
   requestId: number;
   isAlone: boolean;
   failures: number;
@@ -50,8 +51,11 @@ export class PriceFeed {
     }
     topic.sinks.add(sink);
     this.sinkCount++;
-    if (topic.isAsked) {
-      for (const price of this.latest.values()) if (symbol === '*' || symbol === price.symbol) sink.price(price);
+    // What comes already, under whichever name, nobody has to wait for.
+    const named = symbol === '*' ? [...this.latest.keys()] : [symbol];
+    for (const one of named) {
+      const price = this.latest.get(one);
+      if (price && (this.isAsked(one) || this.isAsked('*'))) sink.price(price);
     }
     this.touch(topic);
     return () => this.unfollow(topic, sink);
@@ -119,18 +123,38 @@ export class PriceFeed {
   }
 
   private refused({ id, code, message }: ServerMessage): void {
-    // Some symbols could not be begun, and it is not said which.
-    const isMeant = ({ requestId, symbol }: Topic) =>
-      requestId === id || (id === undefined && code === 'unavailable' && !this.latest.has(symbol));
-    const group = [...this.topics.values()].filter((topic) => topic.isAsked && isMeant(topic));
+    const group = [...this.topics.values()].filter((topic) => topic.isAsked && topic.requestId === id);
+    if (isPassing(code)) {
+      this.postpone(group);
+      return;
+    }
     for (const topic of group) {
       topic.isAsked = false;
-      if (isPassing(code)) this.retries.later(++topic.failures, () => this.touch(topic));
-      else if (group.length > 1) {
+      if (group.length > 1) {
         topic.isAlone = true;
         this.touch(topic);
       } else this.refuse(topic, new CandlewireError(String(message), { code: String(code), status: 400 }));
     }
+  }
+
+  /**
+   * Asks for them again after a pause, together: one by one they would hold up everything else. Until then they count as
+   * asked, since the server may tell some of them.
+   */
+  private postpone(group: readonly Topic[]): void {
+    if (group.length === 0) return;
+    for (const topic of group) {
+      topic.requestId = 0;
+      topic.failures++;
+    }
+    const failures = Math.max(...group.map((topic) => topic.failures));
+    this.retries.later(failures, () => {
+      for (const topic of group) {
+        if (topic.requestId !== 0 || topic.sinks.size === 0) continue;
+        topic.isAsked = false;
+        this.touch(topic);
+      }
+    });
   }
 
   private refuse(topic: Topic, error: CandlewireError | undefined): void {
@@ -151,6 +175,10 @@ export class PriceFeed {
     if (this.topics.get(topic.symbol) === topic) this.topics.delete(topic.symbol);
     const isKept = (symbol: string) => this.topics.has(symbol) || this.topics.has('*');
     for (const symbol of this.latest.keys()) if (!isKept(symbol)) this.latest.delete(symbol);
+  }
+
+  private isAsked(symbol: string): boolean {
+    return this.topics.get(symbol)?.isAsked ?? false;
   }
 
   private touch(topic: Topic): void {

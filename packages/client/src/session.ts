@@ -117,7 +117,10 @@ export class Session {
     this.pump();
   }
 
-  /** Says what there is to say, as fast as the server likes it. Composed only now, it is what is wanted now. */
+  /**
+   * Says what there is to say, as fast as the server likes it. Composed only now, it is what is wanted now. Prices first:
+   * they take one message, and candles that are resumed one each.
+   */
   private pump(): void {
     if (this.link.state.name !== 'open') return;
     clearTimeout(this.pacing);
@@ -125,7 +128,7 @@ export class Session {
     this.credit = Math.min(SENT_BURST, this.credit + ((nowMs - this.creditedAtMs) * SENT_PER_S) / 1_000);
     this.creditedAtMs = nowMs;
     while (this.credit >= 1) {
-      const message = this.candles.next() ?? this.prices.next();
+      const message = this.prices.next() ?? this.candles.next();
       if (!message) return;
       this.say(message);
     }
