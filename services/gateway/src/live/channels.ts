@@ -38,7 +38,7 @@ export class Open<Hearer> {
  * Which channels of the bus this replica listens to. However many clients follow one, the bus delivers it once: the first
  * opens it, the last one lets it go, a while later. (That the two never overtake each other on the bus, the bus sees to.)
  */
-export class OpenChannels<Hearer extends { hear(bytes: Buffer): void }> {
+export class OpenChannels<Hearer extends { hear(bytes: Buffer): void; close?(): void }> {
   private readonly entries = new Map<string, Open<Hearer>>();
 
   /** @param onRefused hears of channels that could not be opened */
@@ -91,6 +91,7 @@ export class OpenChannels<Hearer extends { hear(bytes: Buffer): void }> {
   private shut(channel: string, entry: Open<Hearer>): void {
     if (entry.lingering !== null) clearTimeout(entry.lingering);
     if (this.entries.get(channel) === entry) this.entries.delete(channel);
+    entry.hearer.close?.();
     entry.opened
       .then((unsubscribe) => unsubscribe())
       // One that could not be opened was told of already, and needs no closing.

@@ -17,8 +17,16 @@ export class Flusher {
   private relaying: NodeJS.Timeout | NodeJS.Immediate | null = null;
   private writing: NodeJS.Immediate | null = null;
 
-  /** @param windowMs 0: the present turn of the event loop */
-  constructor(private readonly windowMs: number) {}
+  /**
+   * @param windowMs 0: the present turn of the event loop
+   * @param onFailure hears of each that could not be flushed: the others are
+   */
+  constructor(
+    private readonly windowMs: number,
+    private readonly onFailure: (err: unknown) => void = (err) => {
+      throw err;
+    },
+  ) {}
 
   /** The channel holds something; it says so once before it is flushed. */
   channel(channel: Flushable): void {
@@ -34,7 +42,7 @@ export class Flusher {
 
   private readonly relay = (): void => {
     this.relaying = null;
-    flushAll(this.channels);
+    this.flushAll(this.channels);
     // What was just handed over need not wait for another turn.
     if (this.writing !== null) clearImmediate(this.writing);
     this.write();
@@ -43,12 +51,18 @@ export class Flusher {
   private readonly write = (): void => {
     this.writing = null;
     this.now = performance.now();
-    flushAll(this.outboxes);
+    this.flushAll(this.outboxes);
   };
-}
 
-/** What comes up meanwhile is flushed as well. */
-function flushAll(some: Flushable[]): void {
-  for (let i = 0; i < some.length; i++) some[i]!.flush();
-  some.length = 0;
+  /** What comes up meanwhile is flushed as well. */
+  private flushAll(some: Flushable[]): void {
+    for (let i = 0; i < some.length; i++) {
+      try {
+        some[i]!.flush();
+      } catch (err) {
+        this.onFailure(err);
+      }
+    }
+    some.length = 0;
+  }
 }

@@ -1,12 +1,20 @@
 import type { Duplex } from 'node:stream';
 import type { LiveCounters } from './counters';
 import type { Flushable, Flusher } from './flusher';
-import { controlFrameOf } from './frame';
+import { bytesOfFrames, controlFrameOf, FRAME_BYTES_MAX, restOfMessage } from './frame';
 
 /** The most that one write takes, so that a slow reader's progress can be seen. */
 const WRITE_BYTES_MAX = 64 * 1024;
 /** After so many bytes a ping follows, by whose pong the peer is known to have read them. */
 const PROBE_BYTES = 128 * 1024;
+/**
+ * Where much is written at once, or a ping was not answered yet, the peer may be slow. A write takes no more than this then,
+ * and a ping follows on nearly each, so that the slowest peer that goes on reading answers one in time. Pings of the steady
+ * flow to all who keep up are few, since each costs as much as many messages.
+ */
+const SLOW_WRITE_BYTES_MAX = 32 * 1024;
+/** A write of whole frames, where more waits, is never smaller. */
+const SLOW_PROBE_BYTES = SLOW_WRITE_BYTES_MAX - FRAME_BYTES_MAX;
 
 /** A number. */
 const PROBE_LENGTH = 4;
@@ -21,20 +29,18 @@ let scratch = Buffer.allocUnsafeSlow(WRITE_BYTES_MAX);
 
 /**
  * What waits to be sent to one client. It writes to the socket only while that takes everything; otherwise it waits here,
- * where it can be counted and dropped. Whatever is written goes through it, control frames too: frames are cut where they are
- * long, and nothing may come between their parts.
+ * where it can be counted and dropped. Whatever is written goes through it, control frames too: a write ends between two
+ * frames, though not always between two messages.
  *
  * Whether a slow peer reads is not seen by what the socket takes: the system's buffers hold megabytes, and take more only
  * when a good part of that is free. So pings go along with the data.
  */
 export class Outbox implements Flushable {
-  /** Whole frames, or the rest of one. */
+  /** Whole frames; the first of all may go on with a message whose beginning was written. */
   private waiting: Buffer[] = [];
   private waitingBytes = 0;
-  /** Of what was queued since the queue was last empty. */
+  /** Of what was queued since the queue was last empty: what the client asked for itself. */
   private askedBytes = 0;
-  /** The first piece is the rest of a frame whose beginning was written. */
-  private isPartial = false;
   private due = false;
   /** The socket has not passed on all that it was given. */
   private blocked = false;
@@ -76,7 +82,7 @@ export class Outbox implements Flushable {
     return this.blocked;
   }
 
-  /** Queues whole frames that hold `messages` messages; 0: control frames. Hot. */
+  /** Queues the frames of whole messages, as frame.ts makes them, that hold `messages` messages; 0: control frames. Hot. */
   append(frames: Buffer, messages = 1): void {
     if (this.closed) return;
     this.counters.messagesOut += messages;
@@ -98,11 +104,12 @@ export class Outbox implements Flushable {
     if (this.hasMessages) this.writtenAt = this.flusher.now;
     this.hasMessages = false;
     do {
-      const bytes = this.take();
+      const maybeSlow = this.askedBytes > 0 || this.waitingBytes > WRITE_BYTES_MAX || this.answered < this.probes;
+      const bytes = this.take(maybeSlow ? SLOW_WRITE_BYTES_MAX : WRITE_BYTES_MAX);
       counters.writes++;
       counters.bytesOut += bytes.length;
       this.unprobedBytes += bytes.length;
-      if (this.unprobedBytes >= PROBE_BYTES && !this.isPartial) this.probe();
+      if (this.unprobedBytes >= (maybeSlow ? SLOW_PROBE_BYTES : PROBE_BYTES)) this.probe();
       socket.write(bytes);
       this.blocked = socket.writableLength > 0;
     } while (this.waiting.length > 0 && !this.blocked);
@@ -131,10 +138,10 @@ export class Outbox implements Flushable {
     this.progressAt = performance.now();
   }
 
-  /** Forgets what waits here, but for the rest of a frame that was begun; what the socket has goes on. */
+  /** Forgets what waits here, but for the rest of a message that was begun; what the socket has goes on. */
   drop(): void {
-    this.waiting = this.isPartial ? this.waiting.slice(0, 1) : [];
-    this.waitingBytes = this.isPartial ? this.waiting[0]!.length : 0;
+    this.waiting = this.waiting.map(restOfMessage).filter((rest) => rest.length > 0);
+    this.waitingBytes = this.waiting.reduce((sum, rest) => sum + rest.length, 0);
     this.askedBytes = 0;
   }
 
@@ -145,7 +152,7 @@ export class Outbox implements Flushable {
     this.drained();
   }
 
-  /** To be written before whatever waits: only between two frames. */
+  /** To be written before whatever waits. */
   private probe(): void {
     this.unprobedBytes = 0;
     const payload = Buffer.alloc(PROBE_LENGTH);
@@ -155,32 +162,32 @@ export class Outbox implements Flushable {
     this.waitingBytes += frame.length;
   }
 
-  /** The next bytes to be written: in the scratch where they are several pieces. */
-  private take(): Buffer {
+  /** The next frames to be written: in the scratch where they are not one piece. */
+  private take(bytesMax: number): Buffer {
     const { waiting } = this;
     const first = waiting[0]!;
-    if (waiting.length === 1 && first.length <= WRITE_BYTES_MAX) {
-      this.isPartial = false;
+    if (waiting.length === 1 && first.length <= bytesMax) {
       waiting.pop();
       this.waitingBytes = 0;
       return first;
-    }
-    this.isPartial = first.length > WRITE_BYTES_MAX;
-    if (this.isPartial) {
-      waiting[0] = first.subarray(WRITE_BYTES_MAX);
-      this.waitingBytes -= WRITE_BYTES_MAX;
-      return first.subarray(0, WRITE_BYTES_MAX);
     }
     let length = 0;
     let taken = 0;
     for (; taken < waiting.length; taken++) {
       const piece = waiting[taken]!;
-      if (length + piece.length > WRITE_BYTES_MAX) break;
+      if (length + piece.length > bytesMax) break;
       scratch.set(piece, length);
       length += piece.length;
     }
     if (taken === waiting.length) waiting.length = 0;
-    else waiting.splice(0, taken);
+    else {
+      waiting.splice(0, taken);
+      const next = waiting[0]!;
+      const more = bytesOfFrames(next, bytesMax - length);
+      scratch.set(next.subarray(0, more), length);
+      length += more;
+      waiting[0] = next.subarray(more);
+    }
     this.waitingBytes -= length;
     return scratch.subarray(0, length);
   }

@@ -82,3 +82,26 @@ test('nothing is kept for long, and nothing is counted that is not kept', () => 
   recent.expire(performance.now() + 11_000);
   expect([recalled(2), budget.bytes]).toEqual([null, 0]);
 });
+
+test('where the series has come further than what was pushed, nothing leads there any more', () => {
+  recent.keep(2, page([3, 4], 4), 4);
+  recent.reach(4);
+  expect(recalled(2)).toEqual([[3, 4], 4]);
+  recent.reach(5);
+  expect([recalled(2), budget.bytes]).toEqual([null, 0]);
+});
+
+test('where all series together keep too much, what comes is not kept: a snapshot, what changed, a change', () => {
+  const bytesMax = 64 * 1024 * 1024;
+  recent.keep(2, page([3], 3), 3);
+  budget.bytes = bytesMax;
+  const kept = recent;
+  const others = new Recent(budget);
+  others.keepSnapshot(5, snapshot(4), 4);
+  expect([others.recallSnapshot(5), budget.bytes]).toEqual([null, bytesMax]);
+  others.keep(2, page([3], 3), 3);
+  expect([others.recall(2), budget.bytes]).toEqual([null, bytesMax]);
+  kept.push(change(4));
+  expect(recalled(2)).toBeNull();
+  expect(budget.bytes).toBeLessThan(bytesMax);
+});

@@ -25,6 +25,7 @@ export class Recent {
   private snapshot: { readonly rows: number; readonly page: Snapshot } | null = null;
   private bytes = 0;
   private until = 0;
+  private isClosed = false;
 
   constructor(private readonly budget: RecentBudget) {}
 
@@ -34,12 +35,17 @@ export class Recent {
     this.take(change.frame('candle').length);
     this.changes.push(change);
     this.to = change.seq;
-    if (this.changes.length > CHANGES_MAX) this.clear();
+    this.bound();
+  }
+
+  /** The series stands there: not all of it was pushed, where a change left no candle behind. */
+  reach(seq: number): void {
+    if (this.after !== null && seq > this.to) this.clear();
   }
 
   /** What was read behind `after`, while the series stands at `head`. */
   keep(after: number, { changes, seq, isWhole }: Changes, head: number): void {
-    if (!isWhole || this.covers(after)) return;
+    if (this.isClosed || !isWhole || this.covers(after)) return;
     const rest = seq >= head ? [] : this.behind(seq);
     if (rest === null || changes.length + rest.length > CHANGES_MAX) return;
     const { snapshot } = this;
@@ -48,16 +54,19 @@ export class Recent {
     for (const change of [...changes, ...rest]) this.take(change.frame('candle').length);
     this.changes = [...changes, ...rest];
     if (snapshot !== null && this.covers(snapshot.page.seq)) this.keepPage(snapshot.rows, snapshot.page);
+    this.bound();
   }
 
   /** The same of a snapshot. */
   keepSnapshot(rows: number, page: Snapshot, head: number): void {
+    if (this.isClosed) return;
     if (!this.covers(page.seq)) {
       if (page.seq < head) return;
       this.clear();
       this.begin(page.seq, page.seq);
     }
     this.keepPage(rows, page);
+    this.bound();
   }
 
   /** The changes behind `after` and the seq that they lead to; null where they are not known here. */
@@ -87,6 +96,12 @@ export class Recent {
     this.snapshot = null;
   }
 
+  /** Keeps nothing any more, whatever is still being read. */
+  close(): void {
+    this.isClosed = true;
+    this.clear();
+  }
+
   private begin(after: number, to: number): void {
     this.after = after;
     this.to = to;
@@ -96,7 +111,10 @@ export class Recent {
   private keepPage(rows: number, page: Snapshot): void {
     this.take(page.frame('candle').length);
     this.snapshot = { rows, page };
-    if (this.budget.bytes > BYTES_MAX) this.clear();
+  }
+
+  private bound(): void {
+    if (this.changes.length > CHANGES_MAX || this.budget.bytes > BYTES_MAX) this.clear();
   }
 
   private take(bytes: number): void {

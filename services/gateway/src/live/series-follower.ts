@@ -132,10 +132,7 @@ export class SeriesFollower implements Follower, Task {
       // It may have been told a snapshot meanwhile, and be due for what changed after that.
       if (this.isStale('changes') || this.sent !== after) return this.wait();
       const { epoch, seq, changes, isWhole } = page;
-      if (epoch !== this.epoch || seq < this.sent || seq - this.sent > BEHIND_MAX) {
-        this.series.learn(epoch, seq);
-        return this.startOver();
-      }
+      if (epoch !== this.epoch || seq < this.sent || seq - this.sent > BEHIND_MAX) return this.startOver();
       // Whoever asked together with somebody further back may be told nothing yet.
       const to = isWhole ? seq : (changes.at(-1)?.seq ?? this.sent);
       if (this.isBehind) this.tellSkipped(to - this.sent - changes.length);
@@ -156,7 +153,6 @@ export class SeriesFollower implements Follower, Task {
     const { epoch, seq } = await this.series.readHead();
     if (this.isStale(due)) return this.wait();
     if (due === 'present') return this.arrive(epoch, seq);
-    this.series.learn(epoch, seq);
     if (due === 'first') this.epoch = epoch;
     if (epoch !== this.epoch || seq < this.sent || seq - this.sent > BEHIND_MAX) return this.startOver();
     if (seq === this.sent) return this.arrive(epoch, seq);
@@ -169,7 +165,6 @@ export class SeriesFollower implements Follower, Task {
     this.epoch = epoch;
     this.sent = seq;
     this.due = null;
-    this.series.learn(epoch, seq);
     if (this.series.join(this)) {
       this.isBehind = false;
       return;

@@ -1,5 +1,5 @@
 import { encodeCandleMessageOf, encodeChangedMessage } from '@candlewire/contracts';
-import { Change, type SeriesName } from './change';
+import { Change, type Format, type SeriesName } from './change';
 import { Open } from './channels';
 import type { LiveClient } from './client';
 import { LiveCounters } from './counters';
@@ -16,19 +16,23 @@ const turns = async (count = 5) => {
   for (let i = 0; i < count; i++) await new Promise<void>((resolve) => setImmediate(resolve));
 };
 
-/** A store of one candle for each seq. */
+/** A store of one candle for each seq, but for those that were removed. */
 class Stored implements SeriesReader {
   epoch = 'e';
   seq = 0;
   reads = 0;
+  readonly removed = new Set<number>();
+  private answering: Promise<void> = Promise.resolve();
   /** Called between the reading and the answer. */
   meanwhile: () => void = () => {};
 
   async changes(after: number): Promise<Changes> {
     this.reads++;
     const { epoch, seq } = this;
-    const numbers = Array.from({ length: Math.max(0, seq - after) }, (_, i) => after + i + 1).slice(0, 200);
+    const behind = Array.from({ length: Math.max(0, seq - after) }, (_, i) => after + i + 1);
+    const numbers = behind.filter((n) => !this.removed.has(n)).slice(0, 200);
     this.meanwhile();
+    await this.answering;
     return {
       epoch,
       seq,
@@ -41,6 +45,7 @@ class Stored implements SeriesReader {
     this.reads++;
     const { epoch, seq } = this;
     this.meanwhile();
+    await this.answering;
     const frame = () => Buffer.concat([Buffer.from([0x81, 9]), Buffer.from(`{"rows":${rows}`.slice(0, 9))]);
     return { epoch, seq, frame } as unknown as Snapshot;
   }
@@ -49,25 +54,39 @@ class Stored implements SeriesReader {
     this.reads++;
     return { epoch: this.epoch, seq: this.seq };
   }
+
+  /** What is read from now on, until `late` is called, is answered when `answer` is called. */
+  hold(): { late(): void; answer(): void } {
+    let answer = (): void => {};
+    this.answering = new Promise((resolve) => {
+      answer = resolve;
+    });
+    const late = (): void => {
+      this.answering = Promise.resolve();
+    };
+    return { late, answer };
+  }
 }
 
-const candle = (seq: number) => `{"seq":${seq}}`;
+const candle = (seq: number) => `{"timestamp":"2025-11-03T14:30:00Z","seq":${seq}}`;
 const message = (seq: number, epoch = 'e') => Buffer.from(encodeCandleMessageOf('AAPL', '1m', epoch, seq, candle(seq)));
 
 let stored: Stored;
 let counters: LiveCounters;
 let series: Series;
+let budget: RecentBudget;
 const refused: string[] = [];
 const failures: unknown[] = [];
 beforeEach(() => {
   stored = new Stored();
   counters = new LiveCounters();
+  budget = new RecentBudget();
   refused.length = failures.length = 0;
   series = new Series(NAME, {
     reader: stored,
     flusher: new Flusher(0),
     counters,
-    budget: new RecentBudget(),
+    budget,
     onRefused: (text) => refused.push(text),
     onFailure: (err) => failures.push(err),
   });
@@ -110,8 +129,8 @@ function told(): Told {
   };
   return self;
 }
-const follow = (who: Told, start: Start = { from: 'snapshot', rows: 5 }) =>
-  new SeriesFollower(new Open(series, OPENED, () => {}), who.client, 'candle', start);
+const follow = (who: Told, start: Start = { from: 'snapshot', rows: 5 }, format: Format = 'candle') =>
+  new SeriesFollower(new Open(series, OPENED, () => {}), who.client, format, start);
 
 /** Commits and publishes. */
 function publish(...seqs: number[]): void {
@@ -313,28 +332,6 @@ test('who reads too slowly is told what it missed once it reads on, and how much
   expect(counters.skipped).toBe(1);
 });
 
-test('what was read of an epoch that a client meanwhile found to be over is not told', async () => {
-  stored.epoch = '';
-  const one = told();
-  follow(one);
-  await turns();
-  const changes = stored.changes.bind(stored);
-  stored.changes = async (after) => {
-    stored.changes = changes;
-    const page = await changes(after);
-    // Whoever joins now reads the store after the series did, and is answered first.
-    series.learn('e', 3);
-    await turns();
-    return page;
-  };
-  [stored.epoch, stored.seq] = ['e', 3];
-  series.hear(Buffer.from(encodeChangedMessage('AAPL', '1m', 'e', 3)));
-  await turns(20);
-  publish(4);
-  await turns();
-  expect(one.seqs()).toEqual(['snapshot', 'reset', 'snapshot', 4]);
-});
-
 test('what was read for a client that was given a snapshot meanwhile is not told after it', async () => {
   follow(told());
   await turns();
@@ -370,4 +367,212 @@ test('what was read for a client that was given a snapshot meanwhile is not told
   publish(5);
   await turns();
   expect(one.seqs()).toEqual(['snapshot', 4, 5]);
+});
+
+test('a change that left no candle behind is behind those who join next, too', async () => {
+  follow(told());
+  await turns();
+  publish(1, 2, 3);
+  await turns();
+  // Its snapshot is kept for others.
+  follow(told());
+  await turns();
+  stored.seq = 4;
+  stored.removed.add(4);
+  series.hear(Buffer.from(encodeChangedMessage('AAPL', '1m', 'e', 4)));
+  await turns();
+  const [one, another] = [told(), told()];
+  follow(one);
+  follow(another, { from: 'since', epoch: 'e', seq: 3, rows: 5 });
+  await turns();
+  publish(5);
+  await turns();
+  expect([one.seqs(), another.seqs()]).toEqual([['snapshot', 5], [5]]);
+  expect(counters.storeReadsShared).toBeLessThan(3);
+});
+
+describe('a change that is lost while a hole is read, after the reading,', () => {
+  let one: Told;
+  let held: ReturnType<Stored['hold']>;
+  beforeEach(async () => {
+    one = told();
+    follow(one);
+    await turns();
+    held = stored.hold();
+    stored.seq = 1;
+    series.hear(Buffer.from(encodeChangedMessage('AAPL', '1m', 'e', 1)));
+    await turns();
+    stored.seq = 2;
+    held.late();
+  });
+
+  test.each([
+    ['is read where the connection was lost', () => series.lost()],
+    ['is read where the heads differ', () => series.compare('e', 2)],
+  ])('%s', async (_, tell) => {
+    tell();
+    held.answer();
+    await turns(10);
+    expect(one.seqs()).toEqual(['snapshot', 1, 2]);
+  });
+});
+
+describe('what was read before a loss that nobody followed through', () => {
+  beforeEach(async () => {
+    stored.seq = 3;
+    const before = follow(told());
+    await turns();
+    before.stop();
+  });
+
+  test.each<[string, Start, (number | string)[]]>([
+    ['a snapshot', { from: 'snapshot', rows: 7 }, ['snapshot', 4]],
+    ['changes', { from: 'since', epoch: 'e', seq: 2, rows: 5 }, [3, 4]],
+  ])('does not say where the series stands: %s', async (_, start, expected) => {
+    const held = stored.hold();
+    const one = told();
+    follow(one, start);
+    await turns();
+    held.late();
+    stored.seq = 4;
+    series.lost();
+    held.answer();
+    await turns();
+    expect(one.seqs()).toEqual(expected);
+    publish(5);
+    await turns();
+    expect(one.seqs()).toEqual([...expected, 5]);
+  });
+
+  test('does not when it was told later, either', async () => {
+    const one = told();
+    let tellIt = (): void => {};
+    const { pace } = one.client.work;
+    one.client.work.pace = (tell) => {
+      one.client.work.pace = pace;
+      return new Promise<void>((resolve) => {
+        tellIt = () => resolve(tell());
+      });
+    };
+    follow(one, { from: 'snapshot', rows: 7 });
+    await turns();
+    stored.seq = 4;
+    series.lost();
+    tellIt();
+    await turns();
+    expect(one.seqs()).toEqual(['snapshot', 4]);
+  });
+});
+
+test('a page of an epoch that is over turns back whom it was read for, and nobody else', async () => {
+  stored.seq = 3;
+  const one = told();
+  follow(one);
+  await turns();
+  const held = stored.hold();
+  const late = told();
+  follow(late, { from: 'snapshot', rows: 7 });
+  await turns();
+  held.late();
+  [stored.epoch, stored.seq] = ['another', 1];
+  series.hear(Buffer.from(encodeChangedMessage('AAPL', '1m', 'another', 1)));
+  await turns();
+  held.answer();
+  await turns(10);
+  series.hear(message(2, 'another'));
+  await turns();
+  expect(one.seqs()).toEqual(['snapshot', 'reset', 'snapshot', 2]);
+  expect(late.seqs()).toEqual(['snapshot', 'reset', 'snapshot', 2]);
+});
+
+test('another epoch that one client finds begins anew for all', async () => {
+  const one = told();
+  follow(one);
+  await turns();
+  [stored.epoch, stored.seq] = ['another', 3];
+  const finder = told();
+  follow(finder, { from: 'snapshot', rows: 7 });
+  await turns(10);
+  series.hear(message(4, 'another'));
+  await turns();
+  expect(one.seqs()).toEqual(['snapshot', 'reset', 'snapshot', 4]);
+  expect(finder.seqs()).toEqual(['snapshot', 4]);
+});
+
+test.each<[string, () => unknown]>([
+  ['its head is looked at', () => series.readHead()],
+  ['somebody joins', () => follow(told(), { from: 'snapshot', rows: 7 })],
+])('a store that lost what it had, in the same epoch, begins anew: %s', async (_, look) => {
+  const one = told();
+  follow(one);
+  await turns();
+  publish(1, 2, 3);
+  await turns();
+  stored.seq = 2;
+  look();
+  await turns(10);
+  publish(3);
+  await turns();
+  expect(one.seqs()).toEqual(['snapshot', 1, 2, 3, 'reset', 'snapshot', 3]);
+});
+
+test('an answer that is older than a message heard since is no sign of that', async () => {
+  const one = told();
+  follow(one);
+  await turns();
+  publish(1);
+  await turns();
+  stored.meanwhile = () => {
+    stored.meanwhile = () => {};
+    publish(2);
+  };
+  const before = counters.gapsHealed;
+  follow(told(), { from: 'snapshot', rows: 7 });
+  await turns();
+  expect([one.seqs(), counters.gapsHealed - before]).toEqual([['snapshot', 1, 2], 0]);
+});
+
+test('a message that is cut off is refused, and what it told of is read', async () => {
+  const one = told();
+  follow(one);
+  await turns();
+  stored.seq = 1;
+  series.hear(message(1).subarray(0, -2));
+  await turns();
+  expect([one.seqs(), refused.length]).toEqual([['snapshot'], 1]);
+  publish(2);
+  await turns();
+  expect(one.seqs()).toEqual(['snapshot', 1, 2]);
+});
+
+test('who cannot be told a message as it is, is told what the store says', async () => {
+  const [one, chart] = [told(), told()];
+  follow(one);
+  follow(chart, { from: 'snapshot', rows: 5 }, 'bar');
+  await turns();
+  stored.seq = 1;
+  series.hear(Buffer.from(encodeCandleMessageOf('AAPL', '1m', 'e', 1, '{"seq":')));
+  await turns();
+  expect(failures.splice(0)).toEqual([expect.any(SyntaxError)]);
+  publish(2);
+  await turns();
+  expect([one.seqs(), chart.seqs()]).toEqual([
+    ['snapshot', 1, 2],
+    ['snapshot', 'bar', 'bar'],
+  ]);
+});
+
+test('a series that was closed keeps nothing, not even what is still being read', async () => {
+  follow(told());
+  await turns();
+  expect(budget.bytes).toBeGreaterThan(0);
+  const held = stored.hold();
+  const one = follow(told(), { from: 'snapshot', rows: 7 });
+  await turns();
+  one.stop();
+  series.close();
+  expect(budget.bytes).toBe(0);
+  held.answer();
+  await turns();
+  expect(budget.bytes).toBe(0);
 });

@@ -12,6 +12,7 @@ const HELD_MAX = 1_000;
 export const BEHIND_MAX = 10_000;
 const COMMA = 0x2c;
 const ZERO = 0x30;
+const BRACE = 0x7d;
 
 /** Whoever follows a series: a cursor in it. */
 export interface Follower {
@@ -45,7 +46,8 @@ export interface SeriesDeps {
  * States: `unknown`, until the first message or read of the store says where the series stands; `live`, while each
  * message is the successor of the one before; and `healing`, from whatever breaks that succession (a message lost, a
  * `changed`, another epoch) until the store has told what is missing, once for all who follow. Messages are published
- * after their commit, so what a message tells of is in the store whenever the message is here.
+ * after their commit, so what a message tells of is in the store whenever the message is here. What somebody else reads is
+ * taken for where the series stands while that is unknown; later it can only be a reason to heal, since it may be old.
  */
 export class Series implements Flushable {
   private state: 'unknown' | 'live' | 'healing' = 'unknown';
@@ -60,6 +62,8 @@ export class Series implements Flushable {
   /** While healing: messages that may follow on what is being read, and whether others were heard since that began. */
   private held: Change[] = [];
   private again = false;
+  /** How often messages may have been lost. */
+  private losses = 0;
   private readonly recent: Recent;
   private readonly followers: { readonly [format in Format]: Follower[] } = { candle: [], bar: [] };
 
@@ -74,8 +78,7 @@ export class Series implements Flushable {
   async snapshot(rows: number): Promise<Snapshot> {
     const known = this.state === 'live' ? this.recent.recallSnapshot(rows) : null;
     if (known !== null) return known;
-    const page = await this.deps.reader.snapshot(rows);
-    this.learn(page.epoch, page.seq);
+    const page = await this.read(() => this.deps.reader.snapshot(rows));
     if (this.isKept(page.epoch)) this.recent.keepSnapshot(rows, page, this.head);
     return page;
   }
@@ -87,19 +90,37 @@ export class Series implements Flushable {
       this.deps.counters.storeReadsShared++;
       return { epoch, ...known, isWhole: true };
     }
-    const page = await this.deps.reader.changes(after);
+    const page = await this.read(() => this.deps.reader.changes(after));
     if (this.isKept(page.epoch)) this.recent.keep(after, page, this.head);
     return page;
   }
 
   /** Where the series stands, as the store says. */
   readHead(): Promise<Head> {
-    return this.deps.reader.head();
+    return this.read(() => this.deps.reader.head());
+  }
+
+  private async read<Answer extends Head>(ask: () => Promise<Answer>): Promise<Answer> {
+    const { epoch, head, losses } = this;
+    const answer = await ask();
+    if (this.state === 'unknown') {
+      // What was read before a loss may lack what was lost, and no message would tell.
+      if (losses === this.losses) this.begin(answer.epoch, answer.seq);
+    } else if (answer.epoch !== this.epoch || (epoch === this.epoch && answer.seq < head)) {
+      // Another epoch, or less than was known when it was asked for: a read from now on tells which of the two holds.
+      this.heal();
+    }
+    return answer;
   }
 
   /** Lets go of what was kept for others. */
   tidy(now: number): void {
     this.recent.expire(now);
+  }
+
+  /** Nobody will hear of the series here any more. */
+  close(): void {
+    this.recent.close();
   }
 
   get counters(): LiveCounters {
@@ -114,12 +135,6 @@ export class Series implements Flushable {
     else this.hearOther(seq, bytes);
   }
 
-  /** The store says where the series stands. */
-  learn(epoch: string, seq: number): void {
-    if (this.state === 'unknown') this.begin(epoch, seq);
-    else if (epoch !== this.epoch) this.startOver(epoch, seq);
-  }
-
   /** Whether the series is known to stand there. */
   isAt(epoch: string, seq: number): boolean {
     return this.state === 'live' && this.epoch === epoch && this.head === seq;
@@ -132,13 +147,16 @@ export class Series implements Flushable {
 
   /** Messages may have been lost. Where nobody would be told, it is unknown again where the series stands. */
   lost(): void {
+    this.losses++;
     this.recent.clear();
-    if (this.state === 'live' && !this.isFollowed()) this.state = 'unknown';
+    // What is being read may be too old already.
+    if (this.state === 'healing') this.again = true;
+    else if (!this.isFollowed()) this.state = 'unknown';
   }
 
   /** The store says that the series stands there: if that is news, messages were lost. */
   compare(epoch: string, seq: number): void {
-    if (this.state === 'live' && (epoch !== this.epoch || seq > this.head)) this.heal();
+    if (this.state !== 'unknown' && (epoch !== this.epoch || seq > this.head)) this.heal();
   }
 
   /**
@@ -169,8 +187,15 @@ export class Series implements Flushable {
     const { batch, handed } = this;
     this.batch = [];
     this.handed = this.head;
-    this.hand('candle', batch, handed);
-    this.hand('bar', batch, handed);
+    try {
+      this.hand('candle', batch, handed);
+      this.hand('bar', batch, handed);
+    } catch (err) {
+      // A message that is none after all: they are told what the store says, which is nothing to those who were told.
+      this.deps.onFailure(err);
+      this.recent.clear();
+      this.dismiss((follower) => follower.fallBehind());
+    }
   }
 
   private hand(format: Format, batch: readonly Change[], handed: number): void {
@@ -192,10 +217,11 @@ export class Series implements Flushable {
     }
   }
 
-  /** The number in a candle message of the present epoch; 0 for anything else. Hot. */
+  /** The number in a candle message of the present epoch; 0 for anything else, one that is cut off too. Hot. */
   private seqOf(bytes: Buffer): number {
     const { length } = this.prefix;
-    if (length === 0 || bytes.length <= length || this.prefix.compare(bytes, 0, length) !== 0) return 0;
+    if (length === 0 || bytes.length <= length || bytes[bytes.length - 1] !== BRACE) return 0;
+    if (this.prefix.compare(bytes, 0, length) !== 0) return 0;
     let seq = 0;
     for (let i = length; i < bytes.length && bytes[i] !== COMMA; i++) seq = seq * 10 + bytes[i]! - ZERO;
     return seq;
@@ -215,6 +241,7 @@ export class Series implements Flushable {
 
   private advance(seq: number): void {
     this.head = seq;
+    this.recent.reach(seq);
     if (this.batch.length === 0) this.handed = seq;
   }
 
@@ -277,10 +304,7 @@ export class Series implements Flushable {
 
   /** @returns whether that was all */
   private async readOn(): Promise<boolean> {
-    const asked = this.epoch;
     const { epoch, seq, changes, isWhole } = await this.deps.reader.changes(this.head);
-    // Somebody who joins found another epoch meanwhile: this follows on what was before it.
-    if (this.epoch !== asked) return false;
     if (epoch !== this.epoch || seq < this.head || seq - this.head > BEHIND_MAX) {
       this.startOver(epoch, seq);
       return true;
@@ -313,11 +337,13 @@ export class Series implements Flushable {
     this.enter(epoch, seq);
     // Its numbers were those of what was before.
     this.held = [];
-    for (const followers of Object.values(this.followers)) {
-      for (const follower of [...followers]) {
-        this.leave(follower);
-        follower.startOver();
-      }
+    this.dismiss((follower) => follower.startOver());
+  }
+
+  private dismiss(tell: (follower: Follower) => void): void {
+    for (const follower of Object.values(this.followers).flat()) {
+      this.leave(follower);
+      tell(follower);
     }
   }
 }

@@ -6,10 +6,11 @@ import { intervalOfTimeframe, type Timeframe } from '../timeframes';
 import { handleMessages } from './client-messages';
 import type { Connection } from './connection';
 import type { DemandLeases } from './demand-leases';
-import { followOr } from './subscriptions';
+import { followIfRoom } from './subscriptions';
 
 /** A client that cannot be given its first candles by then is better off trying another replica. */
 const JOIN_MS = 10_000;
+const UNAVAILABLE = 'the candles cannot be had now; try again later';
 
 export interface CandleProtocolDeps {
   readonly live: Live;
@@ -68,13 +69,16 @@ function follow({ live, leases, counters }: CandleProtocolDeps, wanted: Wanted, 
   const { symbol, timeframe, limit } = wanted;
   const name = { symbol, interval: intervalOfTimeframe(timeframe) };
   const start = { from: 'snapshot', rows: limit } as const;
-  const following = followOr(connection, () => live.followSeries(connection, name, 'bar', start));
-  if (following === null) return;
+  const following = followIfRoom(() => live.followSeries(connection, name, 'bar', start));
+  if (following === null) {
+    connection.refuse(CLOSE_CODE.upstreamGone, 'unavailable', UNAVAILABLE);
+    return;
+  }
   const hold = leases.hold(symbol);
   counters.subscriptions.candles++;
   const joining = setTimeout(() => {
     if (following.hasBegun) return;
-    connection.refuse(CLOSE_CODE.upstreamGone, 'unavailable', 'the candles cannot be had now; try again later');
+    connection.refuse(CLOSE_CODE.upstreamGone, 'unavailable', UNAVAILABLE);
   }, JOIN_MS);
   const end = (): void => {
     clearTimeout(joining);

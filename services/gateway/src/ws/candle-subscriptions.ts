@@ -4,7 +4,7 @@ import { RESET_ROWS, type Start } from '../live/series-follower';
 import { ALL, type ClientMessage, intervalsOf, sinceOf, snapshotOf, symbolsOf } from './client-messages';
 import { ClientError } from './connection';
 import type { Hold } from './demand-leases';
-import { followOr, refuseTooMany, type SubscriptionDeps, type Subscriptions } from './subscriptions';
+import { followIfRoom, refuseSome, refuseTooMany, type SubscriptionDeps, type Subscriptions } from './subscriptions';
 
 /** Rows of all snapshots of one message. */
 const SNAPSHOT_ROWS_MAX = 100_000;
@@ -88,29 +88,41 @@ export class CandleSubscriptions implements Subscriptions {
     for (const symbol of symbols) {
       if (symbol !== ALL && !this.demands.has(symbol)) this.demands.set(symbol, this.deps.leases.hold(symbol));
     }
-    for (const interval of intervals) this.begin(interval, request, all);
+    const { id } = message;
+    const refused = intervals.flatMap((interval) => this.begin(interval, request, all, id));
+    refuseSome(this.deps.connection, [...new Set(refused)], id);
   }
 
-  private begin(interval: Interval, { symbols, rows, start }: Request, all: readonly string[]): void {
-    for (const symbol of new Set([...symbols, ...all])) if (symbol !== ALL) this.follow(interval, symbol, start, rows);
-    if (!symbols.has(ALL) || this.unfollow.has(interval)) return;
+  /** @returns the symbols that cannot be followed */
+  private begin(interval: Interval, request: Request, all: readonly string[], id: unknown): string[] {
+    const { symbols, rows, start } = request;
+    const named = [...new Set([...symbols, ...all])].filter((symbol) => symbol !== ALL);
+    const refused = named.filter((symbol) => !this.follow(interval, symbol, start, rows));
+    if (!symbols.has(ALL) || this.unfollow.has(interval)) return refused;
+    const told = new Set(refused);
     const appeared = (some: readonly string[]): void => {
-      for (const symbol of some) this.follow(interval, symbol, { from: 'first' }, 0);
+      // The first time it is all that are known.
+      const more = some.filter((symbol) => !told.has(symbol));
+      const late = more.filter((symbol) => !this.follow(interval, symbol, { from: 'first' }, 0));
+      refuseSome(this.deps.connection, late, id);
     };
     this.unfollow.set(interval, this.deps.known.follow(appeared));
+    return refused;
   }
 
-  private follow(interval: Interval, symbol: string, start: Start, rows: number): void {
+  /** @returns false where it cannot be followed */
+  private follow(interval: Interval, symbol: string, start: Start, rows: number): boolean {
     let followed = this.followed.get(interval);
     if (followed === undefined) this.followed.set(interval, (followed = new Map()));
     const known = followed.get(symbol);
     if (known !== undefined) {
       if (rows > 0) known.again(rows);
-      return;
+      return true;
     }
     const { live, connection } = this.deps;
-    const following = followOr(connection, () => live.followSeries(connection, { symbol, interval }, 'candle', start));
+    const following = followIfRoom(() => live.followSeries(connection, { symbol, interval }, 'candle', start));
     if (following !== null) followed.set(symbol, following);
+    return following !== null;
   }
 
   private drop(interval: Interval, symbols: Iterable<string>): void {

@@ -6,12 +6,15 @@ import type { LiveCounters } from '../live/counters';
 import type { Flusher } from '../live/flusher';
 import { controlFrameOf, frameOf } from '../live/frame';
 import { Outbox } from '../live/outbox';
+import { Allowance } from './allowance';
 import type { WsLimits } from './limits';
 import { PongWatch } from './pongs';
 import type { Beating, Pulse } from './pulse';
 
 /** Mistakes of a client that are answered; the next one ends the connection. */
 const ERRORS_MAX = 20;
+/** So long each of them counts, after those before it: a client may live for months, and err now and then. */
+const ERROR_MS = 60_000;
 /** Whoever is told much is told more when no more than this waits. */
 const PACED_BYTES = 64 * 1024;
 /** A client that is sent away has so long to read what was sent before. It costs no more than a socket by then. */
@@ -33,7 +36,7 @@ export type WsErrorCode =
   | 'unsupported_data'
   | 'unavailable';
 
-/** A mistake in a message, to be told to its sender; the connection stays. */
+/** What is wrong with a message, or keeps it from being carried out (`unavailable`), to be told to its sender; the connection stays. */
 export class ClientError extends Error {
   constructor(
     readonly code: WsErrorCode,
@@ -66,9 +69,8 @@ export class Connection implements LiveClient, Beating {
   hasEnded = false;
   private readonly pongs = new PongWatch();
   private receive: (text: string) => void = () => {};
-  private errors = 0;
-  private tokens: number;
-  private tokensAt = performance.now();
+  private readonly mistakes: Allowance;
+  private readonly inbound: Allowance;
   private pingAt: number;
 
   /** @param socket the one under `ws`, to which frames are written; `ws` does the rest of the protocol */
@@ -81,9 +83,11 @@ export class Connection implements LiveClient, Beating {
     this.outbox = new Outbox(socket, flusher, counters);
     const pacedBytes = Math.min(PACED_BYTES, limits.queueSoftBytes / 2);
     this.work = new Work(this.outbox, pacedBytes, (err) => this.fail(err));
-    this.tokens = limits.inboundBurst;
+    const now = performance.now();
+    this.mistakes = new Allowance(ERRORS_MAX, 1 / ERROR_MS, now);
+    this.inbound = new Allowance(limits.inboundBurst, limits.inboundPerS / 1_000, now);
     // Clients that came together are not pinged together.
-    this.pingAt = this.tokensAt + limits.pingMs * (0.5 + Math.random() / 2);
+    this.pingAt = now + limits.pingMs * (0.5 + Math.random() / 2);
     counters.connections++;
     pulse.add(this);
     ws.on('message', (data: RawData, isBinary: boolean) => this.hear(data, isBinary));
@@ -127,10 +131,14 @@ export class Connection implements LiveClient, Beating {
     return this.outbox.queuedBytes > this.deps.limits.queueSoftBytes;
   }
 
-  /** Tells the client of a mistake; the connection stays, until there were too many of them. */
+  /**
+   * Tells the client what became of its message; the connection stays, until there were too many mistakes. What is
+   * unavailable is ours.
+   * @param id of the message
+   */
   sendError({ code, message }: ClientError, id?: unknown): void {
     if (this.hasEnded) return;
-    if (++this.errors > ERRORS_MAX) {
+    if (code !== 'unavailable' && !this.mistakes.take(performance.now())) {
       this.refuse(CLOSE_CODE.policy, 'too_many_errors', `more than ${ERRORS_MAX} errors`, id);
     } else this.send(JSON.stringify({ type: 'error', id, code, message }));
   }
@@ -185,14 +193,8 @@ export class Connection implements LiveClient, Beating {
 
   /** A burst at once, and then so many a second. */
   private isWithinRate(): boolean {
-    const { inboundBurst, inboundPerS } = this.deps.limits;
-    const now = performance.now();
-    this.tokens = Math.min(inboundBurst, this.tokens + ((now - this.tokensAt) / 1_000) * inboundPerS);
-    this.tokensAt = now;
-    if (this.tokens >= 1) {
-      this.tokens--;
-      return true;
-    }
+    if (this.inbound.take(performance.now())) return true;
+    const { inboundPerS } = this.deps.limits;
     this.refuse(CLOSE_CODE.rateLimited, 'rate_limited', `more than ${inboundPerS} messages a second`);
     return false;
   }

@@ -2,6 +2,7 @@ import { connect } from 'node:net';
 import { ErrorResponse, INTERVALS, priceUpdate } from '@candlewire/contracts';
 import { describeWithRedis, waitFor } from '@candlewire/testkit';
 import WebSocket from 'ws';
+import { OpenChannels, TooManyChannels } from '../live/channels';
 import type { WsLimits } from './limits';
 import { type TestGateway, type WsRig, wsRig } from './rig.suite';
 import { connectClient, openClient, type TestClient } from './test-client.suite';
@@ -152,6 +153,86 @@ describeWithRedis('limits of websockets', () => {
     await ends(client, 1008, 'too_many_errors');
     expect(client.of('error')).toHaveLength(21);
     expect(client.told.at(-1)!.id).toBe('the last');
+  });
+
+  test('one error is forgotten each minute', async () => {
+    const client = await connectClient(one.origin, '/ws');
+    for (let i = 0; i < 20; i++) client.say('?');
+    await client.heard('error', 20);
+    const now = performance.now.bind(performance);
+    const later = jest.spyOn(performance, 'now').mockImplementation(() => now() + 60_000);
+    client.say('?');
+    await client.heard('error', 21);
+    client.say({ type: 'ping' });
+    await client.heard('pong');
+    client.say('?');
+    await ends(client, 1008, 'too_many_errors');
+    later.mockRestore();
+  });
+
+  describe('where no more channels can be opened', () => {
+    const { use } = OpenChannels.prototype;
+    const MANY = Array.from({ length: 30 }, (_, i) => `FULL${i}`);
+
+    beforeEach(() => {
+      jest.spyOn(OpenChannels.prototype, 'use').mockImplementation(function (
+        this: typeof OpenChannels.prototype,
+        ...of
+      ) {
+        if (of[0].includes('FULL')) throw new TooManyChannels(1);
+        return use.apply(this, of);
+      });
+    });
+    afterEach(() => jest.restoreAllMocks());
+
+    test.each([
+      ['prices', 'a list of symbols', { symbols: [...MANY, 'AAPL'] }],
+      ['candles', 'symbols at intervals', { symbols: [...MANY, 'AAPL'], intervals: ['1m', '5m'], snapshot: 1 }],
+    ])('%s of %s are refused with one error, with its id', async (channel, _what, asked) => {
+      const client = await connectClient(one.origin, '/ws');
+      client.say({ type: 'subscribe', id: { n: 7 }, channel, ...asked });
+      expect(await client.heard('error')).toEqual({
+        type: 'error',
+        id: { n: 7 },
+        code: 'unavailable',
+        message: `30 of the symbols cannot be followed now (${MANY.slice(0, 10).join(', ')}, …); try again later`,
+      });
+      client.say({ type: 'ping' });
+      await client.heard('pong');
+      expect(client.of('error')).toHaveLength(1);
+      await client.close();
+    });
+
+    test('that is no mistake of the client', async () => {
+      const client = await connectClient(one.origin, '/ws');
+      for (let id = 0; id < 25; id++) client.say({ type: 'subscribe', id, symbols: ['FULL'] });
+      await client.heard('error', 25);
+      expect(client.of('error').map(({ id }) => id)).toEqual(Array.from({ length: 25 }, (_, id) => id));
+      client.say({ type: 'ping' });
+      await client.heard('pong');
+      await client.close();
+    });
+
+    test.each(['prices', 'candles'])('%s of a symbol that appears later: the id is that of *', async (channel) => {
+      const client = await connectClient(one.origin, '/ws');
+      client.say({ type: 'subscribe', id: 'all', channel, symbols: ['*'] });
+      await client.heard('subscribed');
+      const symbol = `FULL.${channel.toUpperCase()}`;
+      await fetch(`${one.origin}/api/symbols`, { method: 'POST', body: JSON.stringify({ symbol }) });
+      await waitFor(() => client.of('error').some(({ message }) => `${message}`.includes(symbol)));
+      expect(client.of('error').at(-1)).toMatchObject({ id: 'all', code: 'unavailable' });
+      client.say({ type: 'subscribe', id: 'again', channel, symbols: ['*'], snapshot: 1 });
+      client.say({ type: 'ping' });
+      await client.heard('pong');
+      const again = client.of('error').filter(({ id }) => id === 'again');
+      expect(again).toHaveLength(channel === 'candles' ? 1 : 0);
+      await client.close();
+    });
+
+    test('candles of one series are refused, and the client may come back', async () => {
+      const client = await connectClient(one.origin, '/ws/candles/FULL');
+      await ends(client, 4503, 'unavailable');
+    });
   });
 
   test('silence is broken by heartbeats', async () => {

@@ -1,7 +1,7 @@
 import type { Following } from '../live/live';
 import { ALL, type ClientMessage, symbolsOf } from './client-messages';
 import type { Hold } from './demand-leases';
-import { followOr, refuseTooMany, type SubscriptionDeps, type Subscriptions } from './subscriptions';
+import { followIfRoom, refuseSome, refuseTooMany, type SubscriptionDeps, type Subscriptions } from './subscriptions';
 
 /** Which prices one client is told. */
 export class PriceSubscriptions implements Subscriptions {
@@ -31,16 +31,21 @@ export class PriceSubscriptions implements Subscriptions {
     for (const symbol of added) this.wanted.add(symbol);
     this.deps.counters.subscriptions.prices += added.length;
     this.acknowledge('subscribed', message);
+    const { id } = message;
     if (added.includes(ALL)) {
       this.unfollow = this.deps.known.follow((some) => {
-        for (const one of some) this.follow(one);
+        // What was named together with `*` is told for that.
+        const others = some.filter((symbol) => !asked.has(symbol));
+        this.tell(others, id);
       });
     }
-    for (const symbol of asked) {
-      if (symbol === ALL) continue;
+    const named = [...asked].filter((symbol) => symbol !== ALL);
+    for (const symbol of named) {
       if (!this.demands.has(symbol)) this.demands.set(symbol, this.deps.leases.hold(symbol));
-      this.follow(symbol);
     }
+    // What could not be followed when it was named is tried again.
+    const untold = named.filter((symbol) => added.includes(symbol) || !this.followed.has(symbol));
+    this.tell(untold, id);
   }
 
   unsubscribe(message: ClientMessage): void {
@@ -56,11 +61,20 @@ export class PriceSubscriptions implements Subscriptions {
     this.deps.connection.send(JSON.stringify({ type, id, channel: 'prices', symbols: [...this.wanted] }));
   }
 
-  private follow(symbol: string): void {
-    if (this.followed.has(symbol)) return;
+  /** Tells the current prices of the symbols, and those that come. */
+  private tell(symbols: readonly string[], id: unknown): void {
     const { live, connection } = this.deps;
-    const following = followOr(connection, () => live.followPrices(connection, symbol));
-    if (following !== null) this.followed.set(symbol, following);
+    const refused: string[] = [];
+    for (const symbol of symbols) {
+      const following = followIfRoom(() => live.followPrices(connection, symbol));
+      if (following === null) refused.push(symbol);
+      else {
+        // It may have been followed for `*`, or by name: whoever begins anew is told the current price first.
+        this.followed.get(symbol)?.stop();
+        this.followed.set(symbol, following);
+      }
+    }
+    refuseSome(connection, refused, id);
   }
 
   private drop(symbols: Iterable<string>): void {

@@ -66,6 +66,30 @@ describeWithRedis('/ws', () => {
     expect(client.of('price_update')).toHaveLength(2);
   });
 
+  test('what is named anew is told its current price, though it was told for another name', async () => {
+    client.say({ type: 'subscribe', symbols: ['*'] });
+    await client.heard('price_update', 2);
+    await publish(price('AAPL', 110));
+    await client.heard('price_update', 3);
+    client.say({ type: 'subscribe', id: 1, symbols: ['AAPL'] });
+    await client.heard('price_update', 4);
+    expect(client.told.slice(-2)).toMatchObject([{ type: 'subscribed', id: 1 }, price('AAPL', 110)]);
+    // It is named already, and told once.
+    client.say({ type: 'subscribe', id: 2, symbols: ['AAPL'] });
+    await client.heard('subscribed', 3);
+    await publish(price('AAPL', 111));
+    await client.heard('price_update', 5);
+    expect(client.told.slice(-2)).toMatchObject([{ type: 'subscribed', id: 2 }, price('AAPL', 111)]);
+
+    const named = await connectClient(one.origin, '/ws');
+    named.say({ type: 'subscribe', symbols: ['AAPL'] });
+    await named.heard('price_update');
+    named.say({ type: 'subscribe', symbols: ['*'] });
+    await named.heard('price_update', 3);
+    expect(new Set(named.told.slice(-2).map(({ symbol }) => symbol))).toEqual(new Set(['AAPL', 'MSFT']));
+    await named.close();
+  });
+
   test('* is all known symbols, and those that appear', async () => {
     client.say({ type: 'subscribe', symbols: ['*', 'AAPL'] });
     expect((await client.heard('subscribed')).symbols).toEqual(['*', 'AAPL']);

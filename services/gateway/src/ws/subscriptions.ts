@@ -7,6 +7,9 @@ import { ClientError, type Connection } from './connection';
 import type { DemandLeases } from './demand-leases';
 import type { KnownSymbols } from './known-symbols';
 
+/** Symbols that an error names. */
+const NAMED_MAX = 10;
+
 /** One channel of the full protocol, as one client has subscribed to it. */
 export interface Subscriptions {
   /** How much of the client's limit it takes. */
@@ -34,13 +37,20 @@ export function refuseTooMany({ connection, subscriptionsMax }: SubscriptionDeps
   connection.refuse(CLOSE_CODE.tooManySubscriptions, 'too_many_subscriptions', message, id);
 }
 
-/** What `follow` makes; null where there are too many channels, which the client is told. */
-export function followOr<T>(connection: Connection, follow: () => T): T | null {
+/** What `follow` makes; null where no more channels can be opened. */
+export function followIfRoom<T>(follow: () => T): T | null {
   try {
     return follow();
   } catch (err) {
     if (!(err instanceof TooManyChannels)) throw err;
-    connection.sendError(new ClientError('unavailable', 'some symbols cannot be followed now; try again later'));
     return null;
   }
+}
+
+/** Tells the client once which symbols of its message cannot be followed, if any. @param id of the message */
+export function refuseSome(connection: Connection, symbols: readonly string[], id: unknown): void {
+  if (symbols.length === 0) return;
+  const named = symbols.slice(0, NAMED_MAX).join(', ') + (symbols.length > NAMED_MAX ? ', …' : '');
+  const message = `${symbols.length} of the symbols cannot be followed now (${named}); try again later`;
+  connection.sendError(new ClientError('unavailable', message), id);
 }
