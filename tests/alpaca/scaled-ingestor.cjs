@@ -13,8 +13,10 @@ const { createSymbolSet } = require('../../services/ingestor/dist/symbols');
 const { env } = process;
 const PAUSE_MIN_MS = 10;
 const speed = Number(env.SPEED);
+const now = () => Math.floor(Number(env.MARKET_MS) + (Date.now() - Number(env.WALL_MS)) * speed);
 const time = {
-  now: () => Math.floor(Number(env.MARKET_MS) + (Date.now() - Number(env.WALL_MS)) * speed),
+  now,
+  elapsedMs: now,
   pause: (ms, signal) => pause(Math.max(PAUSE_MIN_MS, ms / speed), signal),
 };
 const logger = createLogger('ingestor', 'info');

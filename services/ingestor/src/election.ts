@@ -23,7 +23,7 @@ export interface ElectionOptions {
   /** For waiting. */
   readonly time: Time;
   readonly logger: Logger;
-  /** A clock that never jumps, ms. */
+  /** A clock that nobody sets, ms, and as fast as the bus's, which ends leases. */
   readonly elapsedMs?: () => number;
 }
 

@@ -11,6 +11,7 @@ export function manualTime(start: number = Date.UTC(2026, 0, 5)): ManualTime {
   const sleepers = new Set<{ readonly at: number; readonly wake: () => void }>();
   return {
     now: () => now,
+    elapsedMs: () => now,
     pause: (ms, signal) =>
       new Promise((resolve) => {
         if (signal?.aborted) return resolve();
@@ -38,6 +39,7 @@ export function leapingTime(): Time & { readonly pauses: number[] } {
   return {
     pauses,
     now: () => now,
+    elapsedMs: () => now,
     async pause(ms, signal) {
       if (signal?.aborted) return;
       pauses.push(ms);

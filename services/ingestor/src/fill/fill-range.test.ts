@@ -34,6 +34,7 @@ async function setUp() {
   const time: Time = {
     // Far from the end of a minute, where history waits for the bars of it.
     now: () => MONDAY_OPEN + 10 * SECOND_MS + systemTime.now() - begun,
+    elapsedMs: systemTime.elapsedMs,
     pause: (ms, signal) => {
       pauses++;
       return systemTime.pause(ms, signal);

@@ -30,7 +30,7 @@ export function createPacer(maxPerMin: number, time: Time): Pacer {
   let heldUntil = Number.NEGATIVE_INFINITY;
 
   function waitMs(): number {
-    const now = time.now();
+    const now = time.elapsedMs();
     while (made.length > 0 && made[0]! <= now - WINDOW_MS) made.shift();
     const full = made.length >= maxPerMin ? made[0]! + WINDOW_MS - now : 0;
     return Math.max(full, heldUntil - now);
@@ -44,11 +44,11 @@ export function createPacer(maxPerMin: number, time: Time): Pacer {
       if (signal.aborted) return;
       counters.requests++;
       // Taken in the same breath as it was found free: whoever waits beside this one sees it.
-      if (maxPerMin !== Number.POSITIVE_INFINITY) made.push(time.now());
+      if (maxPerMin !== Number.POSITIVE_INFINITY) made.push(time.elapsedMs());
     },
     hold(ms) {
       counters.rateLimited++;
-      heldUntil = Math.max(heldUntil, time.now() + ms);
+      heldUntil = Math.max(heldUntil, time.elapsedMs() + ms);
     },
   };
 }

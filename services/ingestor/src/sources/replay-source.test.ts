@@ -116,7 +116,7 @@ describe('with a speed', () => {
     };
     const { source } = sourceOf([PLAIN, ...[0, 1, 2, 3].map((m) => plain('A', OPEN + m * MINUTE_MS))], {
       speed: 1,
-      time: { now: time.now, pause },
+      time: { ...time, pause },
     });
     for await (const { clock } of source.live(live())) {
       if (clock === OPEN + MINUTE_MS) time.advance(20_000);

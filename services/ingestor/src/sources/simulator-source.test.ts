@@ -23,6 +23,7 @@ function jumpingClock(start: number): Clock {
   let now = start;
   return {
     now: () => now,
+    elapsedMs: () => now,
     set: (ms) => {
       now = ms;
     },

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { barMessage } from '@candlewire/alpaca';
-import { type Bar, MINUTE_MS, type Tick } from '@candlewire/contracts';
+import { type Bar, HOUR_MS, MINUTE_MS, type Tick } from '@candlewire/contracts';
 import type { Logger } from '@candlewire/runtime';
 import {
   type ConnectionFault,
@@ -15,6 +15,7 @@ import {
 } from '@candlewire/testkit';
 import type { OpenStream, StreamHandlers } from './sdk-stream';
 import { QUICK, type Rig, type RigOptions, START, startRig } from './source.suite';
+import type { Timings } from './timings';
 
 const WEBSOCKET_GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
 
@@ -168,21 +169,22 @@ describe('a sound connection', () => {
 });
 
 describe('bars flow again after', () => {
-  test.each<[string, ConnectionFault[], string]>([
+  test.each<[string, ConnectionFault[], string, Partial<Timings>?]>([
     ['a refused upgrade', [{ upgrade: 429 }, { upgrade: 500 }], 'Unexpected server response: 500'],
-    ['an upgrade without an answer', [{ upgrade: 'hang' }], 'Opening handshake has timed out'],
-    ['a key that is never answered', [{ auth: 'silent' }], 'not authenticated in time'],
+    ['an upgrade without an answer', [{ upgrade: 'hang' }], 'Opening handshake has timed out', { handshakeMs: 1_000 }],
+    ['a key that is never answered', [{ auth: 'silent' }], 'not authenticated in time', { authMs: 1_500 }],
     ['an auth timeout', [{ auth: { code: 404 } }], 'auth timeout'],
     ['an internal error at the key', [{ auth: { code: 500, close: true } }], 'internal error'],
     ['connection limit exceeded, with the socket left open', [{ auth: { code: 406 } }], 'connection limit exceeded'],
     ['connection limit exceeded and a close', [{ auth: { code: 406, close: true } }], 'connection limit exceeded'],
-  ])('%s', async (_, faults, reason) => {
-    await started(faulty(...faults));
-    await waitFor(() => rig.reason === reason, { what: `${reason}, not ${rig.reason}`, timeoutMs: 20_000 });
-    expect(rig.states).toEqual(rig.states.map(() => 'connecting'));
-    expect(rig.clock).toBeNull();
+  ])('%s', async (_, faults, reason, timings = {}) => {
+    await started({ ...faulty(...faults), timings });
     await flows();
-    expect(rig.states.at(-1)).toBe('live');
+    const live = rig.deliveries.findIndex(({ state }) => state === 'live');
+    const before = rig.deliveries.slice(0, live);
+    expect(before.at(-1)).toEqual({ clock: null, bars: [], state: 'connecting', reason });
+    expect(before.filter(({ clock }) => clock !== null)).toEqual([]);
+    expect(rig.states).toEqual([...before.map(() => 'connecting'), 'live']);
     expect(rig.fake.connections).toHaveLength(faults.length + 1);
   });
 
@@ -201,14 +203,14 @@ describe('bars flow again after', () => {
     expect(rig.states.slice(0, 2)).not.toContain('live');
   });
 
-  test.each<[string, ConnectionFault]>([
+  test.each<[string, ConnectionFault, Partial<Timings>?]>([
     ['a close', { data: [{ afterBars: 3, do: 'close' }] }],
     ['a cut', { data: [{ afterBars: 3, do: 'terminate' }] }],
     ['a server that is restarted', { data: [{ afterBars: 3, do: 'close', code: 1012 }] }],
     ['slow client', { data: [{ afterBars: 3, do: 'error', code: 407, close: true }] }],
-    ['an end without pongs', { pong: false }],
-  ])('%s', async (_, fault) => {
-    await started(faulty(fault));
+    ['an end without pongs', { pong: false }, { pingMs: 1_000, pongMs: 900 }],
+  ])('%s', async (_, fault, timings = {}) => {
+    await started({ ...faulty(fault), timings });
     await rig.live();
     if (fault.data !== undefined) rig.fake.advanceTo(START + 2 * MINUTE_MS);
     await waitFor(() => rig.states.includes('connecting'), { timeoutMs: 20_000 });
@@ -219,15 +221,14 @@ describe('bars flow again after', () => {
   });
 
   test('server restarts, refusals of all kinds one after the other, and cuts while subscribing', async () => {
-    await started(
-      faulty(
-        { upgrade: 503 },
-        { data: [{ afterBars: 0, do: 'terminate' }] },
-        { auth: { code: 406 } },
-        { upgrade: 'hang' },
-        { data: [{ afterBars: 0, do: 'close' }] },
-      ),
+    const faults = faulty(
+      { upgrade: 503 },
+      { data: [{ afterBars: 0, do: 'terminate' }] },
+      { auth: { code: 406 } },
+      { upgrade: 'hang' },
+      { data: [{ afterBars: 0, do: 'close' }] },
     );
+    await started({ ...faults, timings: { handshakeMs: 1_000 } });
     // The first of them may be live for a moment before it is cut.
     await waitFor(() => rig.fake.connections.length > 5, {
       timeoutMs: 20_000,
@@ -276,8 +277,7 @@ describe('bars flow again after', () => {
     );
     expect([rig.state, rig.fake.connections.length]).toEqual(['live', 1]);
     await waitFor(() => {
-      // The next connection's deadlines are told by the same time.
-      if (rig.state === 'live') rig.fake.advanceTo(rig.fake.now() + 10_000);
+      rig.fake.advanceTo(rig.fake.now() + 10_000);
       return rig.fake.connections.length > 1;
     });
     await flows();
@@ -316,7 +316,11 @@ describe('a bar that is lost alone', () => {
     const requests = ({ number }: { number: number }) => (number === 1 ? ({ status: 503 } as const) : undefined);
     await started({ faults: { connections, requests } });
     await lose();
-    expect(await waitFor(() => [...rig.source.takeMissed!()].at(0))).toEqual([loser(), FIRST + MINUTE_MS]);
+    const missed = await waitFor(() => {
+      rig.fake.advanceTo(rig.fake.now() + QUICK.errorMs);
+      return [...rig.source.takeMissed!()].at(0);
+    });
+    expect(missed).toEqual([loser(), FIRST + MINUTE_MS]);
   });
 });
 
@@ -385,6 +389,36 @@ test('what comes of symbols that nobody wants is not passed on', async () => {
   expect(rig.bars.map(({ symbol }) => symbol)).toEqual(['A']);
 });
 
+test('a wall clock that is set on while an answer is awaited ends no connection', async () => {
+  const opened: StreamHandlers[] = [];
+  let asked = 0;
+  let looks = 0;
+  const open: OpenStream = (_, handlers) => {
+    opened.push(handlers);
+    return { ask: () => void asked++, close: handlers.closed };
+  };
+  const wanted = ['A'];
+  const symbols = () => {
+    looks++;
+    return wanted;
+  };
+  await started({ symbols: wanted, source: { open, symbols } });
+  const step = async () => {
+    rig.fake.advanceTo(rig.fake.now() + HOUR_MS);
+    const seen = looks + 2;
+    await waitFor(() => looks >= seen);
+  };
+  await waitFor(() => opened.length > 0);
+  await step();
+  opened[0]!.authenticated();
+  await waitFor(() => asked > 0);
+  await step();
+  opened[0]!.acknowledged({ bars: wanted, updatedBars: wanted, trades: wanted });
+  await rig.live();
+  expect(rig.states).toEqual(['live']);
+  expect(opened).toHaveLength(1);
+});
+
 test('a server that is gone without a word, and never closes either, is left soon', async () => {
   const sockets: Socket[] = [];
   const dead = createServer((req) => req.socket.destroy()).on('upgrade', (req, socket: Socket) => {
@@ -397,7 +431,7 @@ test('a server that is gone without a word, and never closes either, is left soo
   await once(dead.listen(0, '127.0.0.1'), 'listening');
   const { port } = dead.address() as AddressInfo;
   // Before the next ping would find out.
-  await started({ settings: { streamUrl: `ws://127.0.0.1:${port}/` }, timings: { pingMs: 30_000 } });
+  await started({ settings: { streamUrl: `ws://127.0.0.1:${port}/` }, timings: { pingMs: 30_000, authMs: 500 } });
   await waitFor(() => sockets.length === 2);
   expect(rig.state).toBe('connecting');
   for (const socket of sockets) socket.destroy();
@@ -448,7 +482,6 @@ describe('a burst', () => {
     symbols: MANY,
     settings: { symbolsMax: MANY.length, trades: false },
     plan: { symbolsMax: MANY.length },
-    timings: { requestMs: 20_000, authMs: 20_000, pingMs: 10_000, pongMs: 10_000, handshakeMs: 10_000 },
   };
 
   test('of 10,000 bars arrives as a whole, on one connection', async () => {

@@ -56,7 +56,7 @@ export function createAlpacaSource(options: AlpacaSourceOptions): Source {
   const liveness = createLivenessWatch({ calendar, timings, delayMs });
   const subscriptions = createSubscriptions({ ...timings, max: settings.symbolsMax, channels });
   // Of the test feed's symbol the REST API knows nothing.
-  const rest = { keyId, secret, url: settings.dataUrl, time, respite: createRespite() };
+  const rest = { keyId, secret, url: settings.dataUrl, time, respite: createRespite(time) };
   const latest = feed === 'test' ? null : createLatest({ ...rest, feed });
   const logUnasked = boundedLog(logger, 'the newest bars are not to be had', { first: 1 });
   let session: Session | null = null;

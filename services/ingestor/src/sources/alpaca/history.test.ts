@@ -36,7 +36,7 @@ async function history(options: Partial<FakeAlpacaOptions> = {}, requestMs = 5_0
     url: fake.origin,
     time: { now: fake.now },
     onRefused,
-    respite: createRespite(),
+    respite: createRespite({ elapsedMs: fake.now }),
     requestMs,
   });
 }

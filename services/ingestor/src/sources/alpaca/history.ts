@@ -92,7 +92,7 @@ export function createHistory(options: HistoryOptions): History {
         return;
       }
       let answer: WirePage | null;
-      respite.check(now);
+      respite.check();
       try {
         // Both ends are inclusive.
         const range = { start: new Date(from), end: new Date(end - 1) };
@@ -103,7 +103,7 @@ export function createHistory(options: HistoryOptions): History {
         if (signal.aborted) return;
         const isWall = err instanceof errors.PermissionError && RECENT_SIP.test(err.message);
         // What was asked before anybody knew of the wall may be refused after somebody else found it.
-        if (!isWall || isBehindWall) throw failureOf(err, respite, time.now());
+        if (!isWall || isBehindWall) throw failureOf(err, respite);
         wallUntil = now + WALL_BELIEVED_MS;
         // Another query: a token of the one before says nothing in it.
         pageToken = undefined;

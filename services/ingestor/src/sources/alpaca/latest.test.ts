@@ -18,7 +18,7 @@ const NOW = MONDAY_OPEN + 60 * MINUTE_MS;
 const { signal } = new AbortController();
 
 let fake: FakeAlpaca;
-const respite = () => createRespite();
+const respite = () => createRespite({ elapsedMs: fake.now });
 afterEach(() => fake.close());
 
 async function latest(feed: Feed = 'iex', options: Partial<FakeAlpacaOptions> = {}): Promise<Latest> {
@@ -30,7 +30,6 @@ const rest = (shared = respite()) => ({
   keyId: FAKE_KEY,
   secret: FAKE_SECRET,
   url: fake.origin,
-  time: { now: fake.now },
   respite: shared,
 });
 
@@ -73,7 +72,7 @@ test('where the server wants to be left alone, neither this nor history asks any
   fake = await startFakeAlpaca({ clock, faults: { requests } });
   const both = rest();
   const ask = createLatest({ ...both, feed: 'iex' });
-  const history = createHistory({ ...both, onRefused: () => {} });
+  const history = createHistory({ ...both, time: clock, onRefused: () => {} });
   const page = () => history('AAPL', MONDAY_OPEN, MONDAY_OPEN + MINUTE_MS, signal).next();
   await expect(ask(['AAPL'], signal)).rejects.toThrow(RateLimited);
   fake.advanceTo(NOW + 29_000);

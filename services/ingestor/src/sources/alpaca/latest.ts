@@ -1,6 +1,5 @@
 import { errors, marketData } from '@alpacahq/alpaca-trade-api';
 import { parseInstant } from '@candlewire/contracts';
-import type { Time } from '../../time';
 import { failureOf, type Respite } from './respite';
 import type { Feed } from './settings';
 
@@ -13,7 +12,6 @@ export interface LatestOptions {
   readonly url: string;
   readonly feed: Feed;
   readonly respite: Respite;
-  readonly time: Pick<Time, 'now'>;
 }
 
 /**
@@ -27,7 +25,7 @@ interface WireLatest {
 }
 
 /** The newest bars of the REST API, of the feed that is streamed: another one has bars that the stream never brings. */
-export function createLatest({ keyId, secret, url, feed, respite, time }: LatestOptions): Latest {
+export function createLatest({ keyId, secret, url, feed, respite }: LatestOptions): Latest {
   const api = new marketData.StockApi(
     new marketData.Configuration({ basePath: url, keyId, secret, timeoutMs: REQUEST_MS, redirect: 'error' }),
   );
@@ -35,7 +33,7 @@ export function createLatest({ keyId, secret, url, feed, respite, time }: Latest
   const refused = new Set<string>();
 
   async function ask(symbols: readonly string[], newest: Map<string, number>, signal: AbortSignal): Promise<void> {
-    respite.check(time.now());
+    respite.check();
     try {
       const query = { symbols: symbols.join(), feed: feed as marketData.StockLatestFeed };
       const { raw } = await api.stockLatestBarsRaw(query, { signal });
@@ -45,7 +43,7 @@ export function createLatest({ keyId, secret, url, feed, respite, time }: Latest
         if (openTime !== null) newest.set(symbol, openTime);
       }
     } catch (err) {
-      if (!(err instanceof errors.ValidationError)) throw failureOf(err, respite, time.now());
+      if (!(err instanceof errors.ValidationError)) throw failureOf(err, respite);
       if (symbols.length === 1) refused.add(symbols[0]!);
       // It does not say which one.
       const half = Math.ceil(symbols.length / 2);

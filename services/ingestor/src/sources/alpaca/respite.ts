@@ -1,4 +1,5 @@
 import { errors } from '@alpacahq/alpaca-trade-api';
+import type { Time } from '../../time';
 import { HistoryRefused, RateLimited } from '../source';
 
 /** How long to leave a server alone that does not say it. */
@@ -8,28 +9,29 @@ const RETRY_AFTER_MIN_MS = 1_000;
 /** Where the REST API wants to be left alone, it means all requests. */
 export interface Respite {
   /** @throws RateLimited where it does now */
-  check(now: number): void;
-  granted(now: number, ms: number): void;
+  check(): void;
+  granted(ms: number): void;
 }
 
-export function createRespite(): Respite {
+export function createRespite(time: Pick<Time, 'elapsedMs'>): Respite {
   let until = Number.NEGATIVE_INFINITY;
   return {
-    check(now) {
-      if (now < until) throw new RateLimited(until - now);
+    check() {
+      const ms = until - time.elapsedMs();
+      if (ms > 0) throw new RateLimited(ms);
     },
-    granted(now, ms) {
-      until = Math.max(until, now + ms);
+    granted(ms) {
+      until = Math.max(until, time.elapsedMs() + ms);
     },
   };
 }
 
 /** What went wrong with a request, in our words; the SDK's errors hold whole answers. */
-export function failureOf(err: unknown, respite: Respite, now: number): Error {
+export function failureOf(err: unknown, respite: Respite): Error {
   if (err instanceof RateLimited) return err;
   if (err instanceof errors.RateLimitError) {
     const ms = Math.max(RETRY_AFTER_MIN_MS, err.retryAfterMs ?? RETRY_AFTER_MS);
-    respite.granted(now, ms);
+    respite.granted(ms);
     return new RateLimited(ms);
   }
   if (err instanceof errors.ValidationError || err instanceof errors.NotFoundError) {

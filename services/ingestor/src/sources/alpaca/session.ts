@@ -57,7 +57,7 @@ export function createSession(options: SessionOptions): Session {
   let changed = new AbortController();
 
   function handle(event: LinkEvent): void {
-    perform(link.handle(event, time.now()));
+    perform(link.handle(event, time.elapsedMs()));
     noteState();
     changed.abort();
   }
@@ -135,7 +135,7 @@ export function createSession(options: SessionOptions): Session {
       // Made before the look: what happens while it is under way is looked at right after it.
       changed = new AbortController();
       if (held.length <= heldMax * HELD_FEW) isFlooded = false;
-      perform(link.look(now, !isFlooded));
+      perform(link.look(time.elapsedMs(), !isFlooded));
       noteState();
       if (wasLive && liveness.judge(subscriptions.flowing(), now) === 'stale') {
         liveness.gaveUp();
