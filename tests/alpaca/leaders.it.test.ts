@@ -24,11 +24,12 @@ const TEST_MS = 180_000;
 /** A minute of the market passes in two seconds. */
 const SPEED = 30;
 const SYMBOLS = ['AAPL', 'MSFT'];
-const LEASE_MS = 3_000;
-/** Shorter than the lease: whoever waited for it finds the place free. */
+const LEASE_MS = 9_000;
+/** Shorter than what is left of a lease, two thirds at least: whoever waited for its end finds the place free. */
 const GHOST_MS = 2_000;
 const PAUSED_MS = 20_000;
-const HANDOVER_MS = 2_000;
+/** The end of a lease takes longer. */
+const HANDOVER_MS = 5_500;
 const calendar = loadCalendar('nyse');
 const FROM = calendar.openTimeOf('1d', MONDAY_OPEN);
 /** What the SDK waits for passes in real time. */
@@ -37,6 +38,7 @@ const timings = {
   authMs: SPEED * TIMINGS.authMs,
   requestMs: SPEED * TIMINGS.requestMs,
   missedMs: SPEED * TIMINGS.missedMs,
+  staleMs: SPEED * TIMINGS.staleMs,
 };
 const LIMIT_WALL_MS = TIMINGS.limitMs / SPEED;
 

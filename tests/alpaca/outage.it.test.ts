@@ -43,6 +43,7 @@ const timings = {
   authMs: SPEED * TIMINGS.authMs,
   requestMs: SPEED * TIMINGS.requestMs,
   missedMs: SPEED * TIMINGS.missedMs,
+  staleMs: SPEED * TIMINGS.staleMs,
 };
 
 describeWithRedis('an outage of Alpaca while its market goes on', () => {

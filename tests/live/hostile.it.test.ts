@@ -192,6 +192,12 @@ describeWithRedis(`hostile clients (CANDLEWIRE_SEED=${SEED})`, () => {
     if (type === 'error' && !ERRORS.has(code!)) fault('code');
   }
 
+  /** Resolves when the gateway and this process have run, and seen what was sent before. */
+  async function whenRead(): Promise<void> {
+    const response = await fetch(`${gateway.origin}/health`).catch(() => null);
+    await response?.text().catch(() => null);
+  }
+
   /** Opens a WebSocket and does all of `acts`; resolves when it is closed. */
   async function attackWith(one: Attack): Promise<void> {
     const ws = new WebSocket(`${gateway.origin.replace('http', 'ws')}${one.path}`);
@@ -206,7 +212,7 @@ describeWithRedis(`hostile clients (CANDLEWIRE_SEED=${SEED})`, () => {
       for (const each of one.acts) perform(ws, each);
       if (one.leaves) ws.terminate();
       // The answer to the last message is behind all others; what waits for the rest of a frame never answers.
-      const giveUp = setTimeout(() => ws.terminate(), GIVE_UP_MS);
+      const giveUp = setTimeout(() => void whenRead().then(() => ws.terminate()), GIVE_UP_MS);
       ws.on('message', (data: Buffer) => void (data.includes(LAST) && ws.close()));
       ws.on('close', () => clearTimeout(giveUp));
       if (ws.readyState === WebSocket.OPEN) ws.send(JSON.stringify({ type: 'ping', id: LAST }));

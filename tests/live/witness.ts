@@ -13,6 +13,8 @@ import { WebSocket } from 'ws';
 const SERIES_MESSAGE =
   /^\{"type":"(candle|snapshot|reset)","symbol":"([^"]+)","interval":"([^"]+)","epoch":"[^"]*","seq":(\d+)/;
 const FAULTS_MAX = 20;
+/** Whoever is paused hears nothing for long: its connection is not lost for that. */
+const SILENCE_MS = 600_000;
 
 /** What a client was told of a series since its last snapshot. */
 interface Followed {
@@ -38,8 +40,8 @@ export class Witness {
   readonly resets: string[] = [];
   /** States that it was told it was not told. */
   skipped = 0;
-  /** Messages that announced a restart. */
-  shutdowns = 0;
+  /** When it was told of a restart, by performance.now(). */
+  readonly shutdownsAt: number[] = [];
   /** Series that were resumed from a position. */
   resumes = 0;
   readonly series = new Map<string, Followed>();
@@ -54,6 +56,7 @@ export class Witness {
       WebSocket: this.wire(),
       reconnectMinMs: 50,
       reconnectMaxMs: 1_000,
+      silenceMs: SILENCE_MS,
     });
     this.client.follow(query, {
       snapshot: (event) => this.begin(event),
@@ -71,6 +74,11 @@ export class Witness {
       },
       error: (err) => this.fault(`refused: ${err.code} ${err.message}`),
     });
+  }
+
+  /** Messages that announced a restart. */
+  get shutdowns(): number {
+    return this.shutdownsAt.length;
   }
 
   /** Seq of the last that was told of a series; -1 before its snapshot. */
@@ -151,7 +159,7 @@ export class Witness {
       }
 
       private watch(text: string): void {
-        if (text.startsWith('{"type":"shutdown"')) witness.shutdowns++;
+        if (text.startsWith('{"type":"shutdown"')) witness.shutdownsAt.push(performance.now());
         const [, type, symbol, interval, number] = SERIES_MESSAGE.exec(text) ?? [];
         if (type === undefined) return;
         const name = `${symbol} ${interval}`;

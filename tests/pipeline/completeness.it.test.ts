@@ -29,7 +29,8 @@ import { Client } from 'pg';
 import { createGateway, type Gateway } from '../../services/gateway/src/gateway';
 
 const ROOT = join(__dirname, '../..');
-const PATIENCE_MS = 40_000;
+const PATIENCE_MS = 60_000;
+jest.setTimeout(3 * PATIENCE_MS);
 const PAGE_MINUTES = 7;
 const LIVE_MS = 200;
 const calendar = loadCalendar('24x7');

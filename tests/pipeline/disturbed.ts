@@ -8,6 +8,8 @@ export const SEED = Number(process.env.CANDLEWIRE_SEED ?? randomInt(1_000_000));
 
 /** At this speed a replay of the log takes six seconds and more: time to be disturbed in. */
 export const UNHURRIED = { REPLAY_SPEED: '35000' };
+/** At this one it takes almost a minute: also a busy machine is still in the midst of it after several kills and starts. */
+export const SLOW = { REPLAY_SPEED: '7000' };
 
 /** A log of deliveries, and what comes of it where nothing goes wrong. */
 export interface Undisturbed {

@@ -70,6 +70,7 @@ export async function createPipeline(servers?: Servers): Promise<Pipeline> {
     () => store.close(),
     () => bus.close(),
   );
+  await waitFor(() => bus.ping(), { timeoutMs: PATIENCE_MS, what: 'the bus is there' });
   const services: SpawnedService[] = [];
   const followers: Follower[] = [];
   let markers = 0;

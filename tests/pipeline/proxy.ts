@@ -8,8 +8,8 @@ export interface TcpProxy {
   holdFrom(matches: (chunk: Buffer) => boolean): void;
   /** Connections that are held back. */
   readonly held: number;
-  /** Sends on what was held back, of those connections that are still there. */
-  release(): void;
+  /** Sends on what was held back, of those connections that are still there; resolves when each has got something back, or ended. */
+  release(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -61,12 +61,17 @@ export async function startProxy(url: string): Promise<TcpProxy> {
     get held() {
       return [...links].filter(({ held }) => held !== null).length;
     },
-    release() {
+    async release() {
       matches = null;
-      for (const link of links) {
-        for (const chunk of link.held ?? []) link.server.write(chunk);
+      const answers = [...links].map(async (link) => {
+        const { server, held } = link;
+        if (held === null) return;
         link.held = null;
-      }
+        const answered = new Promise((resolve) => server.once('data', resolve).once('close', resolve));
+        for (const chunk of held) server.write(chunk);
+        await answered;
+      });
+      await Promise.all(answers);
     },
     async close() {
       for (const { client, server } of links) for (const socket of [client, server]) socket.destroy();

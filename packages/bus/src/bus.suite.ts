@@ -7,7 +7,7 @@ import { describeJournal } from './journal.suite';
 import { describeJournalLoss } from './journal-loss.suite';
 import { describeJournalTrimming } from './journal-trimming.suite';
 import { describeLeader } from './leader.suite';
-import type { BusUnderTest } from './test-bus.suite';
+import { type BusUnderTest, whenConnected } from './test-bus.suite';
 
 /**
  * What every bus promises, whatever carries it.
@@ -25,6 +25,7 @@ export function describeBus(name: string, factory: () => Promise<BusUnderTest>, 
       room = await factory();
       one = room.connect();
       two = room.connect();
+      await whenConnected(one, two);
     });
     beforeEach(() => {
       channel = channelsOf(room.prefix).prices(`S${++channelsUsed}`);
@@ -127,7 +128,7 @@ export function describeBus(name: string, factory: () => Promise<BusUnderTest>, 
             got = text;
           });
           await one.publish([{ channel, text: `${i}` }]);
-          await waitFor(() => got === `${i}`, { what: `message ${i}`, timeoutMs: 2_000 });
+          await waitFor(() => got === `${i}`, { what: `message ${i}` });
           await Promise.all([left, offAgain()]);
         }
       });
@@ -184,7 +185,7 @@ export function describeBus(name: string, factory: () => Promise<BusUnderTest>, 
 
     describe('an end', () => {
       test('a bus that answers says so', async () => {
-        expect(await one.ping()).toBe(true);
+        expect(await one.ping(30_000)).toBe(true);
       });
 
       test('after closing nothing is accepted, no answer comes, and closing again does no harm', async () => {
@@ -205,7 +206,7 @@ export function describeBus(name: string, factory: () => Promise<BusUnderTest>, 
         const got: string[] = [];
         await two.subscribe(channel, (text) => got.push(text));
         const bus = room.connect();
-        await bus.ping();
+        await whenConnected(bus);
         const published = bus.publish([{ channel, text: 'farewell' }]);
         await bus.close();
         await published;

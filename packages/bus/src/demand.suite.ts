@@ -2,7 +2,7 @@ import { waitFor } from '@candlewire/testkit';
 import fc from 'fast-check';
 import type { Bus, Demand } from './bus';
 import { WANTED_MAX } from './limits';
-import type { BusUnderTest } from './test-bus.suite';
+import { type BusUnderTest, whenConnected } from './test-bus.suite';
 
 const LONG_MS = 60_000;
 /** Runs out during a test; nothing here depends on how soon. */
@@ -129,6 +129,7 @@ export function describeDemand(room: () => { one: Bus; two: Bus }, newRoom: () =
     test('beyond the limit those that are wanted stay, and new ones come in where others go', async () => {
       const other = await newRoom();
       const bus = other.connect();
+      await whenConnected(bus);
       const symbols = Array.from({ length: WANTED_MAX }, (_, i) => `S${i}`);
       await bus.demand.want(symbols, LONG_MS);
       await bus.demand.want(['LATE', 'S7', 'LATER'], LONG_MS);

@@ -5,6 +5,7 @@ import { Redis } from 'ioredis';
 import type { Bus } from './bus';
 import { WANTED_MAX } from './limits';
 import { connectBus } from './redis-bus';
+import { whenConnected } from './test-bus.suite';
 
 const LONG_MS = 60_000;
 
@@ -22,6 +23,7 @@ describeWithRedis('demand on Redis, seen from Redis', () => {
     warnings = [];
     const logger: Logger = { ...silentLogger, warn: (event, fields) => warnings.push({ event, ...fields }) };
     bus = connectBus({ url: server.url, prefix: server.prefix, logger });
+    await whenConnected(bus);
     ({ demand: leases, demandOrder: order } = channelsOf(server.prefix));
   });
   afterEach(async () => {
@@ -71,7 +73,7 @@ describeWithRedis('demand on Redis, seen from Redis', () => {
     await bus.demand.want(['B'], LONG_MS);
     await raw.del(order);
     expect(await bus.demand.wanted()).toEqual(['B', 'A']);
-    await bus.demand.want(['C'], 1_000);
+    await bus.demand.want(['C'], LONG_MS / 2);
     expect(await bus.demand.wanted()).toEqual(['B', 'A', 'C']);
   });
 

@@ -4,6 +4,7 @@ import { describeWithRedis, type TestRedis, testRedis, waitFor } from '@candlewi
 import { Redis } from 'ioredis';
 import type { Bus, Journal, JournalHead } from './bus';
 import { connectBus } from './redis-bus';
+import { whenConnected } from './test-bus.suite';
 import { NOWHERE } from './test-partition.suite';
 
 describeWithRedis('the journal on Redis, damaged or looked at by hand', () => {
@@ -19,6 +20,7 @@ describeWithRedis('the journal on Redis, damaged or looked at by hand', () => {
     server = (await testRedis())!;
     raw = new Redis(server.url);
     bus = connectBus({ url: server.url, prefix: server.prefix, logger: silentLogger });
+    await whenConnected(bus);
     journal = bus.journal;
   });
   beforeEach(() => {

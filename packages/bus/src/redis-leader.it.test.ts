@@ -4,6 +4,7 @@ import { describeWithRedis, type TestRedis, testRedis, waitFor } from '@candlewi
 import { Redis } from 'ioredis';
 import type { Bus } from './bus';
 import { connectBus } from './redis-bus';
+import { whenConnected } from './test-bus.suite';
 
 const LEASE_MS = 60_000;
 
@@ -18,6 +19,7 @@ describeWithRedis('the lead on Redis, seen from Redis', () => {
     server = (await testRedis())!;
     raw = new Redis(server.url);
     bus = connectBus({ url: server.url, prefix: server.prefix, logger: silentLogger });
+    await whenConnected(bus);
     ({ leader: lease, leaderCount: count } = channelsOf(server.prefix));
   });
   afterEach(async () => {

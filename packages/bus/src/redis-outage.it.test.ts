@@ -109,7 +109,7 @@ describeWithRedis('a bus whose Redis goes and comes', () => {
     for (const { err, afterMs } of await Promise.all(calls.map(rejection))) {
       expect(err).toBeInstanceOf(BusUnavailable);
       expect(err).toMatchObject({ retryable: true });
-      expect(afterMs).toBeLessThan(3_500);
+      expect(afterMs).toBeLessThan(10_000);
     }
     expect(await bus.ping(50)).toBe(false);
     await redis.start();
@@ -193,7 +193,8 @@ describeWithRedis('a bus whose Redis goes and comes', () => {
     await redis.kill();
     for (const { err, afterMs } of await pending) {
       expect(err).toBeInstanceOf(BusUnavailable);
-      expect(afterMs).toBeLessThan(2_000);
+      // An answer is waited for longer.
+      expect(afterMs).toBeLessThan(4_500);
     }
     await redis.start();
     await waitFor(() => bus.ping());
@@ -209,7 +210,7 @@ describeWithRedis('a bus whose Redis goes and comes', () => {
     expect(await bus.ping(100)).toBe(false);
     const { err, afterMs } = await rejection(() => bus.kept('x'));
     expect(err).toBeInstanceOf(BusUnavailable);
-    expect(afterMs).toBeLessThan(8_000);
+    expect(afterMs).toBeLessThan(15_000);
     redis.signal('SIGCONT');
     await waitFor(() => bus.ping(), { what: 'an answer' });
     await waitFor(async () => {
@@ -239,6 +240,8 @@ describeWithRedis('a bus whose Redis goes and comes', () => {
     const locked = connectBus({ url, prefix: PREFIX, logger: { ...silentLogger, warn: note, error: note } });
     const { err } = await rejection(() => locked.publish([hello]));
     expect(err).toBeInstanceOf(BusUnavailable);
+    // The command may have waited long enough before the server had its say.
+    await waitFor(() => lines.length > 0, { what: 'the reason' });
     expect(lines).toEqual([expect.stringMatching(/^redis away WRONGPASS/)]);
     expect(`${lines} ${(err as Error).stack}`).not.toContain('hidden');
     await locked.close();
@@ -247,6 +250,7 @@ describeWithRedis('a bus whose Redis goes and comes', () => {
   test('leaving a channel while Redis is away does not wait for it', async () => {
     await redis.start();
     const offs = await Promise.all([1, 2].map(() => bus.subscribe(hello.channel, () => {})));
+    await connected();
     await redis.kill();
     await waitFor(() => events.includes('redis away'));
     // One of two, then the last.
@@ -261,7 +265,8 @@ describeWithRedis('a bus whose Redis goes and comes', () => {
     await bus.close();
     for (const { err, afterMs } of await Promise.all(ends)) {
       expect(err).toBeInstanceOf(BusClosed);
-      expect(afterMs).toBeLessThan(1_000);
+      // Redis is waited for longer.
+      expect(afterMs).toBeLessThan(1_900);
     }
   });
 });

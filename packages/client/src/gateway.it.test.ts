@@ -51,8 +51,8 @@ describeWithRedis('against real services', () => {
     const client = new CandlewireClient(url, { reconnectMinMs: 50, reconnectMaxMs: 200 });
     const followers: Follower[] = [];
     try {
-      // 800 minutes or so, in about ten seconds.
-      const replay = { SOURCE: 'replay', REPLAY_FILE, REPLAY_SPEED: '6000' };
+      // 800 minutes or so, in about fifteen seconds.
+      const replay = { SOURCE: 'replay', REPLAY_FILE, REPLAY_SPEED: '4000' };
       services.push(spawnService('ingestor', { ...env, ...replay }));
       // The store's epoch is made with the first source.
       await waitFor(async () => (await client.rest.status()).checks.aggregator.ok, { timeoutMs: 30_000 });
@@ -62,8 +62,8 @@ describeWithRedis('against real services', () => {
       followers.push(new Follower(client));
       gateway.kill('SIGKILL');
       await gateway.exited;
-      const next = await startGateway();
       const before = followers[0]!.changes;
+      const next = await startGateway();
       await waitFor(() => followers[0]!.changes > before + 300, { timeoutMs: 30_000 });
       next.kill('SIGTERM');
       await next.exited;

@@ -1,9 +1,20 @@
 import { waitFor } from '@candlewire/testkit';
+import { WebSocket } from 'ws';
 import { type CandleHandlers, CandlewireClient, type ClientOptions } from './client.ts';
 import { CandlewireError } from './errors.ts';
-import type { LinkState } from './link.ts';
+import type { LinkState, WebSocketClass } from './link.ts';
 import { candle, change, EPOCH, type Peer, ScriptedServer, snapshot } from './server.suite.ts';
 import type { SeriesCandle, SeriesEvent } from './types.ts';
+
+/** What goes on while the client's time stands still. */
+const RUNNING = [
+  ...(['hrtime', 'performance', 'nextTick', 'queueMicrotask', 'setImmediate', 'clearImmediate'] as const),
+  ...(['setInterval', 'clearInterval', 'requestAnimationFrame', 'cancelAnimationFrame'] as const),
+  ...(['requestIdleCallback', 'cancelIdleCallback'] as const),
+];
+
+/** From now on the client's time goes on when the test says so: a process that was not let run misses nothing. */
+const stopTime = () => jest.useFakeTimers({ doNotFake: [...RUNNING] });
 
 let server: ScriptedServer;
 const clients: CandlewireClient[] = [];
@@ -14,6 +25,7 @@ beforeEach(async () => {
 
 afterEach(async () => {
   for (const client of clients.splice(0)) client.close();
+  jest.useRealTimers();
   await server.stop();
 });
 
@@ -262,12 +274,27 @@ describe('a lost connection', () => {
   });
 
   test('silence is a loss, any message is none', async () => {
-    const { peer, events } = await follow(connect({ silenceMs: 1_500 }));
-    const heartbeat = setInterval(() => peer.send({ type: 'heartbeat', timestamp: '2025-11-03T14:30:00Z' }), 50);
-    const startedAt = Date.now();
-    await waitFor(() => Date.now() - startedAt > 2_500);
-    clearInterval(heartbeat);
-    expect(server.peers).toHaveLength(1);
+    stopTime();
+    const heard = jest.fn();
+    class Watched extends WebSocket {
+      constructor(url: string) {
+        super(url);
+        this.on('message', heard);
+      }
+    }
+    const { peer, events } = await follow(
+      connect({ silenceMs: 1_500, WebSocket: Watched as unknown as WebSocketClass }),
+    );
+    for (let n = 0; n < 3; n++) {
+      jest.advanceTimersByTime(1_000);
+      const before = heard.mock.calls.length;
+      peer.send({ type: 'heartbeat', timestamp: '2025-11-03T14:30:00Z' });
+      await waitFor(() => heard.mock.calls.length > before);
+    }
+    jest.advanceTimersByTime(1_499);
+    expect([peer.isClosed, server.peers.length]).toEqual([false, 1]);
+    // And as long a pause as there may be before it comes back.
+    jest.advanceTimersByTime(1 + 20);
     const next = await server.peer();
     await waitFor(() => peer.isClosed);
     expect(await next.acknowledge()).toMatchObject({ since: { epoch: EPOCH, seq: 5 } });
@@ -276,17 +303,24 @@ describe('a lost connection', () => {
 
   test('many series resume within the rate of the server', async () => {
     const symbols = Array.from({ length: 110 }, (_, i) => `S${i}`);
-    connect().follow({ symbols, intervals: '5m' }, {});
+    const client = connect();
+    client.follow({ symbols, intervals: '5m' }, {});
     const peer = await server.peer();
     await peer.acknowledge();
     for (const symbol of symbols) peer.send(snapshot([], 5, EPOCH, symbol));
     peer.send({ type: 'shutdown', reconnect_after_ms: 0 });
+    stopTime();
     peer.socket.close(1012);
+    await waitFor(() => client.state.name === 'waiting');
+    jest.advanceTimersByTime(1);
     const next = await server.peer();
-    const startedAt = Date.now();
-    await waitFor(() => next.received.length === 110);
     // 90 at once, 18 a second.
-    expect(Date.now() - startedAt).toBeGreaterThan(500);
+    await waitFor(() => next.received.length >= 90);
+    jest.advanceTimersByTime(500);
+    await waitFor(() => next.received.length > 90);
+    expect(next.received.length).toBeLessThan(100);
+    jest.advanceTimersByTime(1_000);
+    await waitFor(() => next.received.length === 110);
     expect(new Set(next.received.map(({ symbols }) => String(symbols))).size).toBe(110);
   });
 });
@@ -385,6 +419,7 @@ describe('for good', () => {
   });
 
   test('prices that cannot be had now are asked for again, together, or left', async () => {
+    stopTime();
     const client = connect();
     client.followPrices(['A', 'B'], {});
     const subscription = client.followPrices('C', {});
@@ -397,6 +432,7 @@ describe('for good', () => {
     await waitFor(() => heard.mock.calls.length === 1);
     subscription.close();
     expect(await peer.next()).toMatchObject({ type: 'unsubscribe', channel: 'prices', symbols: ['C'] });
+    jest.advanceTimersByTime(1_000);
     expect(await peer.next()).toMatchObject({ type: 'subscribe', channel: 'prices', symbols: ['A', 'B'] });
   });
 
@@ -706,7 +742,7 @@ test('a thousand clients are cheap', async () => {
   const many = Array.from({ length: 1_000 }, () => connect());
   expect(server.peers).toEqual([]);
   for (const client of many) client.follow({ symbols: 'AAPL', intervals: '5m' }, {});
-  await waitFor(() => server.peers.length === 1_000, { timeoutMs: 20_000 });
+  await waitFor(() => server.peers.length === 1_000);
   for (const client of many) client.close();
-  await waitFor(() => server.peers.every(({ isClosed }) => isClosed), { timeoutMs: 20_000 });
+  await waitFor(() => server.peers.every(({ isClosed }) => isClosed));
 });

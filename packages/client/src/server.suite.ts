@@ -22,7 +22,7 @@ export class Peer {
 
   /** The next message that the client sends. */
   async next(): Promise<Message> {
-    await waitFor(() => this.received.length > this.taken, { what: 'the client says something', timeoutMs: 5_000 });
+    await waitFor(() => this.received.length > this.taken, { what: 'the client says something' });
     return this.received[this.taken++]!;
   }
 
@@ -71,7 +71,7 @@ export class ScriptedServer {
 
   /** The next connection. */
   async peer(): Promise<Peer> {
-    await waitFor(() => this.peers.length > this.taken, { what: 'the client connects', timeoutMs: 5_000 });
+    await waitFor(() => this.peers.length > this.taken, { what: 'the client connects' });
     return this.peers[this.taken++]!;
   }
 

@@ -131,7 +131,7 @@ test('servers end and temporary folders go when whoever started them is killed',
   const pid = pidOf({ folder } as PostgresServer);
   expect(isAlive(pid)).toBe(true);
   child.kill('SIGKILL');
-  await waitFor(() => !isAlive(pid), { timeoutMs: 10_000, what: 'the server has ended' });
+  await waitFor(() => !isAlive(pid), { what: 'the server has ended' });
   await waitFor(() => !existsSync(dirname(folder)), { what: 'its folder is gone' });
 });
 

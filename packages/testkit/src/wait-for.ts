@@ -6,13 +6,13 @@ type Truthy<T> = Exclude<T, false | null | undefined | 0 | ''>;
 
 /**
  * Polls `condition` until it gives something truthy, which is returned. A condition that throws counts as not met; its
- * last error is the cause of the one thrown after `timeoutMs` (default 10 000), whose message names `what` was awaited.
+ * last error is the cause of the one thrown after `timeoutMs` (default 30 000: a busy machine takes its time), whose message names `what` was awaited.
  */
 export async function waitFor<T>(
   condition: () => T | Promise<T>,
   options: { timeoutMs?: number; what?: string } = {},
 ): Promise<Truthy<T>> {
-  const { timeoutMs = 10_000, what = 'the condition' } = options;
+  const { timeoutMs = 30_000, what = 'the condition' } = options;
   const until = Date.now() + timeoutMs;
   for (let cause: unknown; ; ) {
     try {

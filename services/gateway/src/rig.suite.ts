@@ -4,6 +4,21 @@ import { silentLogger } from '@candlewire/runtime';
 import { connectStore, migrate, type Store } from '@candlewire/store';
 import { MONDAY_OPEN, type TestDatabase, testDatabase } from '@candlewire/testkit';
 
+/** What jest can fake. */
+const CLOCKS = [
+  ...(['Date', 'hrtime', 'performance', 'nextTick', 'queueMicrotask'] as const),
+  ...(['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'setImmediate', 'clearImmediate'] as const),
+  ...(['requestAnimationFrame', 'cancelAnimationFrame', 'requestIdleCallback', 'cancelIdleCallback'] as const),
+];
+
+/**
+ * These stand still until the test moves them on, so that a process that was not let run misses no deadline. Everything
+ * else goes on, sockets and `waitFor` too.
+ */
+export function stopClocks(...stopped: readonly (typeof CLOCKS)[number][]): void {
+  jest.useFakeTimers({ doNotFake: CLOCKS.filter((clock) => !stopped.includes(clock)) });
+}
+
 /** Nobody listens there. */
 export const NO_REDIS = 'redis://127.0.0.1:1';
 

@@ -111,22 +111,34 @@ test('a leader that is told to stop hands over before any time has passed', asyn
 });
 
 test('the lead of one that died is taken when its lease has run out', async () => {
-  await hub.connect().leader.acquire('dead', SHORT_MS);
+  const { leader } = hub.connect();
+  const token = (await leader.acquire('dead', LEASE_MS))!;
   const two = run('two');
+  await waitFor(() => events(two).includes(STANDBY));
+  expect(await leader.renew(token, SHORT_MS)).toBe(true);
   await waitFor(() => leads(two));
   expect(events(two)).toEqual([STANDBY, 'leader']);
 });
 
 test('a leader renews its lease again and again', async () => {
   const { leader } = hub.connect();
-  let renewals = 0;
-  const renew: Leader['renew'] = (...call) => {
-    renewals++;
-    return leader.renew(...call);
+  const time = manualTime();
+  const begun = time.elapsedMs();
+  const renewals: number[] = [];
+  const renew: Leader['renew'] = (token, leaseMs) => {
+    renewals.push(leaseMs);
+    return leader.renew(token, leaseMs);
   };
-  const one = run('one', { leaseMs: SHORT_MS, over: { renew } });
-  await waitFor(() => renewals >= 8);
-  expect(one.terms).toHaveLength(1);
+  const one = run('one', { time, elapsedMs: time.elapsedMs, over: { renew } });
+  await waitFor(() => leads(one));
+  await waitFor(() => {
+    time.advance(1_000);
+    return renewals.length >= 8;
+  });
+  // By its own clock the lease would have run out more than once.
+  expect(time.elapsedMs() - begun).toBeGreaterThan(2 * LEASE_MS);
+  expect([one.terms.length, leads(one)]).toEqual([1, true]);
+  expect(new Set(renewals)).toEqual(new Set([LEASE_MS]));
   expect(await leader.acquire('other', SHORT_MS)).toBeNull();
 });
 

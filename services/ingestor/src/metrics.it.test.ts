@@ -45,10 +45,15 @@ test('an ingestor tells what it delivers, refuses, and what waits, at a port of 
   const bus = createInProcessBus({ logger: silentLogger }).connect();
   const port = await freePort();
   const { shutdown } = await startIngestor(env(port), silentLogger, { bus });
+  // What is asked of the bus is left out of a page where it takes too long.
+  const played = [
+    '\ncandlewire_ingestor_bars_total{source="replay"} 2\n',
+    `\ncandlewire_ingestor_waiting_bars{partition="${partitionOf('AAPL')}"} 2\n`,
+  ];
   const text = await waitFor(
     async () => {
       const found = await scrape(port);
-      return found.includes('\ncandlewire_ingestor_bars_total{source="replay"} 2\n') && found;
+      return played.every((line) => found.includes(line)) && found;
     },
     { what: 'the file was played' },
   );
@@ -57,7 +62,6 @@ test('an ingestor tells what it delivers, refuses, and what waits, at a port of 
     expect.arrayContaining([
       expect.stringMatching(/^candlewire_ingestor_entries_total [1-9]/),
       'candlewire_ingestor_refused_total{reason="non_positive_price"} 1',
-      `candlewire_ingestor_waiting_bars{partition="${partitionOf('AAPL')}"} 2`,
       `candlewire_ingestor_waiting_bars{partition="${(partitionOf('AAPL') + 1) % 16}"} 0`,
       'candlewire_ingestor_ticks_total 0',
     ]),

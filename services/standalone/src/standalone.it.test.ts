@@ -10,6 +10,10 @@ AAPL,2025-11-03T14:30:00Z,100,101,99,100.5,1000
 AAPL,2025-11-03T14:31:00Z,100.5,102,100,101,2000
 `;
 
+/** Everything is started, from the clusters of its servers on, on a machine that may be busy. */
+const PATIENCE_MS = 60_000;
+jest.setTimeout(3 * PATIENCE_MS);
+
 let folder: string;
 let file: string;
 const spawned: SpawnedService[] = [];
@@ -39,7 +43,7 @@ function start(env: Readonly<Record<string, string>>): SpawnedService {
 }
 
 async function ready(service: SpawnedService): Promise<string> {
-  await service.up(() => service.stdout.includes('Ctrl-C stops'), 60_000);
+  await service.up(() => service.stdout.includes('Ctrl-C stops'), PATIENCE_MS);
   return service.stdout;
 }
 

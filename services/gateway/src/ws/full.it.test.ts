@@ -7,6 +7,8 @@ import { connectClient, type TestClient } from './test-client.suite';
 const SLOW_SYMBOLS = 10;
 const FLOOD_COMMITS = 15;
 const FLOOD_CHANGES = 300;
+/** However long that takes: it is not for its silence that a client is told less. */
+const PATIENT = { stallMs: 600_000, pingMs: 600_000 };
 
 describeWithRedis('/ws, channel candles', () => {
   let rig: WsRig;
@@ -197,7 +199,7 @@ describeWithRedis('/ws, channel candles', () => {
   });
 
   test('who reads too slowly misses states, is told how many, and knows every candle as it is in the end', async () => {
-    const gateway = await rig.gateway({ limits: { queueSoftBytes: 32_768, stallMs: 60_000 } });
+    const gateway = await rig.gateway({ limits: { queueSoftBytes: 32_768, ...PATIENT } });
     client = await connectClient(gateway.origin, '/ws');
     const symbols = Array.from({ length: SLOW_SYMBOLS }, (_, i) => `SLOW${i}`);
     subscribe({ symbols, snapshot: 1 });

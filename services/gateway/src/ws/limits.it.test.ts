@@ -3,6 +3,8 @@ import { ErrorResponse, INTERVALS, priceUpdate } from '@candlewire/contracts';
 import { describeWithRedis, waitFor } from '@candlewire/testkit';
 import WebSocket from 'ws';
 import { OpenChannels, TooManyChannels } from '../live/channels';
+import { stopClocks } from '../rig.suite';
+import { Connection } from './connection';
 import type { WsLimits } from './limits';
 import { type TestGateway, type WsRig, wsRig } from './rig.suite';
 import { connectClient, openClient, type TestClient } from './test-client.suite';
@@ -18,6 +20,10 @@ describeWithRedis('limits of websockets', () => {
     one = await rig.gateway();
   });
   afterAll(() => rig.close());
+  afterEach(() => jest.useRealTimers());
+
+  /** Those by which it is judged whether a client answers and reads. */
+  const stopPulse = () => stopClocks('performance', 'setInterval', 'clearInterval');
 
   const limited = async (limits: Partial<WsLimits>, path = '/ws') => {
     const gateway = await rig.gateway({ limits });
@@ -243,12 +249,18 @@ describeWithRedis('limits of websockets', () => {
   });
 
   test('who answers no ping is gone, who answers stays', async () => {
-    const { gateway, client } = await limited({ pingMs: 50 });
-    const mute = openClient(gateway.origin, '/ws', { autoPong: false });
-    expect((await mute.closed()).code).toBe(1006);
+    stopPulse();
+    const { gateway, client } = await limited({ pingMs: 100 });
+    const mute = await connectClient(gateway.origin, '/ws', { autoPong: false });
     let pings = 0;
     client.ws.on('ping', () => pings++);
-    await waitFor(() => pings >= 3);
+    for (let expected = 1; expected <= 4; expected++) {
+      jest.advanceTimersByTime(100);
+      await waitFor(() => pings === expected);
+      // The pong was sent before this request, and is there before it.
+      await fetch(`${gateway.origin}/health`);
+    }
+    expect((await mute.closed()).code).toBe(1006);
     expect(client.ws.readyState).toBe(WebSocket.OPEN);
     await client.close();
   });
@@ -275,9 +287,14 @@ describeWithRedis('limits of websockets', () => {
   }
 
   test('who does not read is closed as too slow; the others are not held up', async () => {
+    stopPulse();
     const { gateway, client } = await limited({ stallMs: 200, pingMs: 600_000 });
     const quick = await connectClient(gateway.origin, '/ws');
     const sent = await flood(client, quick);
+    const refuse = jest.spyOn(Connection.prototype, 'refuse');
+    jest.advanceTimersByTime(200);
+    expect(refuse).toHaveBeenCalledTimes(1);
+    refuse.mockRestore();
     client.ws.resume();
     await ends(client, 4408, 'too_slow');
     expect(client.of('price_update').length).toBeLessThan(sent);
@@ -286,7 +303,7 @@ describeWithRedis('limits of websockets', () => {
   });
 
   test('who reads slowly misses prices, and is told the newest in the end', async () => {
-    const { gateway, client } = await limited({ queueSoftBytes: 64 * 1024, pingMs: 600_000 });
+    const { gateway, client } = await limited({ queueSoftBytes: 64 * 1024, stallMs: 600_000, pingMs: 600_000 });
     const quick = await connectClient(gateway.origin, '/ws');
     const sent = await flood(client, quick);
     client.ws.resume();
@@ -303,6 +320,8 @@ describeWithRedis('limits of websockets', () => {
     const SNAPSHOTS = SYMBOLS.length * INTERVALS.length;
     const READ_EVERY_MS = 300;
     const READ_FOR_MS = 5_000;
+
+    beforeEach(stopPulse);
 
     beforeAll(async () => {
       for (const symbol of SYMBOLS) {
@@ -332,7 +351,7 @@ describeWithRedis('limits of websockets', () => {
           client.ws.resume();
           return client.of('snapshot').length === SNAPSHOTS;
         },
-        { timeoutMs: 20_000, what: 'all snapshots' },
+        { what: 'all snapshots' },
       );
       for (const { candles } of client.of('snapshot')) expect(candles).toHaveLength(ROWS);
       client.ws.resume();
@@ -340,13 +359,13 @@ describeWithRedis('limits of websockets', () => {
     }
 
     async function readSlowly(client: TestClient, also = () => {}): Promise<void> {
-      const reading = setInterval(() => {
+      for (let passedMs = 0; passedMs < READ_FOR_MS; passedMs += READ_EVERY_MS) {
+        const before = client.told.length;
         also();
         client.ws.resume();
-      }, READ_EVERY_MS);
-      const begun = performance.now();
-      await waitFor(() => performance.now() - begun > READ_FOR_MS);
-      clearInterval(reading);
+        await waitFor(() => client.told.length > before, { what: 'a message' });
+        jest.advanceTimersByTime(READ_EVERY_MS);
+      }
       // There is more for it than it has read.
       expect(client.of('snapshot').length).toBeLessThan(SNAPSHOTS / 2);
     }
@@ -355,7 +374,7 @@ describeWithRedis('limits of websockets', () => {
       const client = await asking({ stallMs: 2_000 });
       await readSlowly(client);
       await expectAll(client);
-    }, 40_000);
+    });
 
     test('gets its pongs between the frames', async () => {
       const client = await asking({});
@@ -365,15 +384,18 @@ describeWithRedis('limits of websockets', () => {
       await readSlowly(client, ping);
       await expectAll(client, ping);
       expect(pongs).toBeGreaterThan(0);
-    }, 40_000);
+    });
   });
 
   test('what a client asks for and does not read is limited, too', async () => {
     const { client } = await limited({ queueHardBytes: 64 * 1024, inboundBurst: 100_000, pingMs: 600_000 });
     client.ws.pause();
+    const refuse = jest.spyOn(Connection.prototype, 'refuse');
     const id = 'x'.repeat(10_000);
     for (let i = 0; i < 2_000; i++) client.say({ type: 'ping', id });
-    await waitFor(() => client.ws.bufferedAmount === 0, { timeoutMs: 20_000 });
+    await waitFor(() => refuse.mock.calls.length > 0, { what: 'it is too slow' });
+    refuse.mockRestore();
+    // It has some seconds to hear why.
     client.ws.resume();
     await ends(client, 4408, 'too_slow');
     expect(client.of('pong').length).toBeLessThan(2_000);

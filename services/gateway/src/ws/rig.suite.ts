@@ -9,7 +9,7 @@ import {
 } from '@candlewire/contracts';
 import { type Logger, parseConfig, runPhases, silentLogger } from '@candlewire/runtime';
 import type { Store } from '@candlewire/store';
-import { testRedis } from '@candlewire/testkit';
+import { testRedis, waitFor } from '@candlewire/testkit';
 import { type CorsOrigins, wsConfig } from '../config';
 import { createGateway, type Gateway } from '../gateway';
 import { proxyTo, type TestProxy, type TestStore, testStore, testWriter, type Writer } from '../rig.suite';
@@ -56,7 +56,7 @@ export async function wsRig(): Promise<WsRig> {
   const db = await testStore();
   const own = (await testRedis())!;
   const redis = await proxyTo(own.url);
-  const bus = connectBus({ url: own.url, prefix: own.prefix, logger: silentLogger });
+  const bus = await connected(own.url, own.prefix);
   const channels = channelsOf(own.prefix);
   const stops: (() => Promise<unknown>)[] = [];
   return {
@@ -78,7 +78,7 @@ export async function wsRig(): Promise<WsRig> {
       return changes.map(({ candleJson }) => JSON.parse(candleJson) as WireCandle);
     },
     async gateway({ limits = {}, store = {}, ...options } = {}) {
-      const gatewayBus = connectBus({ url: redis.url, prefix: own.prefix, logger: silentLogger });
+      const gatewayBus = await connected(redis.url, own.prefix);
       const gateway = createGateway({
         store: { ...db.store, ...store },
         bus: gatewayBus,
@@ -103,4 +103,11 @@ export async function wsRig(): Promise<WsRig> {
       await db.drop();
     },
   };
+}
+
+/** A bus that is there: what is told while it connects is lost after two seconds. */
+async function connected(url: string, prefix: string): Promise<Bus> {
+  const bus = connectBus({ url, prefix, logger: silentLogger });
+  await waitFor(() => bus.ping(), { what: 'Redis answers' });
+  return bus;
 }

@@ -3,10 +3,10 @@ import { type AddressInfo, connect, createServer as createTcpServer, type Server
 import { createInProcessBus } from '@candlewire/bus';
 import { channelsOf } from '@candlewire/contracts';
 import { parseConfig, silentLogger } from '@candlewire/runtime';
-import { waitFor } from '@candlewire/testkit';
 import { createApiKeys } from '../admission/api-keys';
 import type { Reads } from '../bound-store';
 import { wsConfig } from '../config';
+import { stopClocks } from '../rig.suite';
 import { wsLimits } from './limits';
 import { createWsServer } from './server';
 import { openClient } from './test-client.suite';
@@ -18,9 +18,16 @@ const STALL_MS = 1_000;
 /** No snapshot is read in the time for which a client may stand still. */
 const READ_BYTES_PER_S = 80_000;
 const READ_BYTES = 250_000;
+const STEP_MS = 20;
+/** In which what is on its way arrives. */
+const TURNS = 8;
+const PATIENCE_MS = 60_000;
 
 const closing: (() => unknown)[] = [];
+/** Reading and its judgement go by the same time, so that neither is late for the other. */
+beforeEach(() => stopClocks('performance', 'setInterval', 'clearInterval'));
 afterEach(async () => {
+  jest.useRealTimers();
   for (const close of closing.splice(0).reverse()) await close();
 });
 
@@ -66,7 +73,8 @@ async function slowWayTo(port: number) {
   const server = createTcpServer((near) => {
     const far = connect(port, '127.0.0.1');
     near.pipe(far);
-    for (const each of [near, far]) each.on('error', () => {});
+    // Without delay: the system's own clock goes on.
+    for (const each of [near, far]) each.setNoDelay(true).on('error', () => {});
     // Read bit by bit.
     far.on('readable', () => {});
     let at = performance.now();
@@ -78,7 +86,7 @@ async function slowWayTo(port: number) {
       if (some === null) return;
       way.passedBytes += some.length;
       near.write(some);
-    }, 20);
+    }, STEP_MS);
     closing.push(() => {
       clearInterval(passing);
       near.destroy();
@@ -90,18 +98,27 @@ async function slowWayTo(port: number) {
   return way;
 }
 
+/** Lets time pass until then. */
+async function passUntil(isOver: () => boolean): Promise<void> {
+  for (const until = performance.now() + PATIENCE_MS; !isOver() && performance.now() < until; ) {
+    jest.advanceTimersByTime(STEP_MS);
+    for (let turn = 0; turn < TURNS; turn++) await new Promise<void>((resolve) => setImmediate(resolve));
+  }
+  expect(isOver()).toBe(true);
+}
+
 test('who reads what it asked for slowly, but without a pause, stays; who stops reading is closed', async () => {
   const { counters, port } = await startServer();
   const way = await slowWayTo(port);
   const client = openClient(way.origin, '/ws');
-  await waitFor(() => client.ws.readyState === client.ws.OPEN);
+  await passUntil(() => client.ws.readyState === client.ws.OPEN);
   const symbols = Array.from({ length: SERIES }, (_, i) => `S${i}`);
   client.say({ type: 'subscribe', channel: 'candles', symbols, snapshot: 1_000 });
-  await waitFor(() => counters.slowCloses > 0 || way.passedBytes >= READ_BYTES, { timeoutMs: 20_000 });
+  await passUntil(() => counters.slowCloses > 0 || way.passedBytes >= READ_BYTES);
   expect(counters.slowCloses).toBe(0);
 
   way.bytesPerS = 0;
   const stopped = performance.now();
-  await waitFor(() => counters.slowCloses > 0);
+  await passUntil(() => counters.slowCloses > 0);
   expect(performance.now() - stopped).toBeLessThan(2 * STALL_MS);
 });

@@ -36,7 +36,7 @@ export function openClient(origin: string, path: string, options: WebSocket.Clie
     say: (message) => ws.send(typeof message === 'string' ? message : JSON.stringify(message)),
     heard: (type, count = 1) =>
       waitFor(() => client.of(type)[count - 1], { what: `${count} messages of type ${type}` }),
-    closed: () => waitFor(() => end, { timeoutMs: 20_000, what: 'the connection is closed' }),
+    closed: () => waitFor(() => end, { what: 'the connection is closed' }),
     async close() {
       ws.close();
       await client.closed();

@@ -26,7 +26,9 @@ import {
 import { createSimulatorSource } from '../sources/simulator-source';
 import { systemTime } from '../time';
 
-const FILL_TIMEOUT_MS = 50_000;
+const FILL_TIMEOUT_MS = 60_000;
+/** Leases and locks of those who were killed have to run out first. */
+jest.setTimeout(3 * FILL_TIMEOUT_MS);
 /** More than live bars come to; where so many wait, no more history is appended beside these. */
 const SOME_BARS = 100;
 const calendar = loadCalendar('24x7');
@@ -167,8 +169,14 @@ describeWithRedis('history', () => {
     spawned('ingestor', { SYMBOLS: 'AAPL', HISTORY_DAYS: '0' });
     const seconds = await tickSeconds('AAPL', 'WATCHED');
     await waitFor(() => seconds.AAPL!.size > 0, { timeoutMs: 30_000, what: 'AAPL is delivered' });
-    await bus.demand.want(['WATCHED'], 4_000);
-    await waitFor(() => seconds.WATCHED!.size > 1, { what: 'WATCHED is delivered' });
+    // As a gateway renews it, for as long as somebody watches.
+    await waitFor(
+      async () => {
+        await bus.demand.want(['WATCHED'], 4_000);
+        return seconds.WATCHED!.size > 1;
+      },
+      { what: 'WATCHED is delivered' },
+    );
     expect(await store.activeSymbols()).toEqual(['AAPL']);
     await expectSilence(seconds, 'WATCHED', 'AAPL');
     expect(await store.historyOf(['WATCHED'])).toEqual([]);
