@@ -28,8 +28,7 @@ const LEASE_MS = 9_000;
 /** Shorter than what is left of a lease, two thirds at least: whoever waited for its end finds the place free. */
 const GHOST_MS = 2_000;
 const PAUSED_MS = 20_000;
-/** The end of a lease takes longer. */
-const HANDOVER_MS = 5_500;
+const HANDOVER_MS = 2_000;
 const calendar = loadCalendar('nyse');
 const FROM = calendar.openTimeOf('1d', MONDAY_OPEN);
 /** What the SDK waits for passes in real time. */

@@ -57,6 +57,7 @@ describeWithRedis(`a rolling restart under ${CLIENTS} clients (CANDLEWIRE_SEED=$
         const { service } = gateway;
         const from = performance.now();
         service.kill('SIGTERM');
+        await waitFor(async () => !(await isReady(gateway)), { what: '/ready says 503' });
         expect(await service.exited).toMatchObject({ code: 0 });
         const toldAt = witnesses.flatMap(({ shutdownsAt }) => shutdownsAt).filter((at) => at > from);
         // Nobody is sent away at once: the balancer has time to look.

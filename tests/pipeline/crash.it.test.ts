@@ -9,7 +9,7 @@ import { startProxy, type TcpProxy } from './proxy';
 const TEST_MS = 180_000;
 const KILLS = 4;
 /** A lease and a beat, and time to spare on a busy machine. */
-const TAKEOVER_MS = 20_000;
+const TAKEOVER_MS = 10_000;
 
 describeWithRedis(`aggregators that are killed or stopped (CANDLEWIRE_SEED=${SEED})`, () => {
   let undisturbed: Undisturbed;

@@ -8,11 +8,10 @@ import { createPipeline, killed, logged, PATIENCE_MS, type Pipeline } from './ha
 import { startProxy, type TcpProxy } from './proxy';
 
 const TEST_MS = 180_000;
-/** By when a lease of so long is somebody else's, on a busy machine as well. */
+/** What is promised of a leader that dies, with the lease as it is by default. */
 const TAKEOVER_MS = 10_000;
+const HANDOVER_MS = 2_000;
 const SHORT_LEASE = { INGESTOR_LEASE_MS: '6000' };
-/** The end of a lease, renewed every third of it, takes longer. */
-const HANDOVER_MS = 5_500;
 const DEFAULT_LEASE = { INGESTOR_LEASE_MS: '9000' };
 /** Something of an append is on its way. */
 const ENTRY = '"bars":[{';
@@ -83,9 +82,9 @@ describeWithRedis(`ingestors of which one leads (CANDLEWIRE_SEED=${SEED})`, () =
     }
 
     it(
-      'the standby takes over from one that was killed when its lease is over, and leaves no hole of what it had begun',
+      'the standby takes over from one that was killed within ten seconds, and leaves no hole of what it had begun',
       async () => {
-        const env = { ...simulator, ...SHORT_LEASE };
+        const env = { ...simulator, ...DEFAULT_LEASE };
         const first = pipeline.spawn('ingestor', env);
         await leads(first);
         const second = pipeline.spawn('ingestor', env);
@@ -117,7 +116,7 @@ describeWithRedis(`ingestors of which one leads (CANDLEWIRE_SEED=${SEED})`, () =
     );
 
     it(
-      'one that is told to stop hands over at once',
+      'one that is told to stop hands over within two seconds',
       async () => {
         const env = { ...simulator, ...DEFAULT_LEASE, HISTORY_DAYS: '0' };
         pipeline.spawn('aggregator');

@@ -115,7 +115,7 @@ test('closing hands back what is worked on, to be taken up soon by another, not 
     known = before;
     return 'done';
   });
-  await waitFor(() => second.counters.ranges === 1, { timeoutMs: 8_000 });
+  await waitFor(() => second.counters.ranges === 1, { timeoutMs: 4_000 });
   expect(known).toEqual(progress);
 });
 

@@ -1,6 +1,8 @@
-import type { Bar, FeedState } from '@candlewire/contracts';
+import { type Bar, type FeedState, MINUTE_MS } from '@candlewire/contracts';
 import { loadCalendar, pause, silentLogger } from '@candlewire/runtime';
 import {
+  type ConnectionFault,
+  type ConnectionRecord,
   createAlpacaMarket,
   FAKE_KEY,
   FAKE_SECRET,
@@ -69,13 +71,7 @@ export interface RigOptions extends Partial<FakeAlpacaOptions> {
   readonly timings?: Partial<Timings>;
 }
 
-export async function startRig({
-  symbols = ['AAPL', 'MSFT'],
-  settings,
-  source: more,
-  timings,
-  ...rest
-}: RigOptions = {}) {
+async function startRig({ symbols = ['AAPL', 'MSFT'], settings, source: more, timings, ...rest }: RigOptions = {}) {
   const fake = await startFakeAlpaca({ market: LIVELY, clock: manualClock(START), ...rest });
   const deliveries: Delivery[] = [];
   const bars: Bar[] = [];
@@ -99,8 +95,8 @@ export async function startRig({
     },
     async minutes(count: number) {
       for (let n = 0; n < count; n++) {
-        const from = Math.floor(fake.now() / 60_000) * 60_000;
-        fake.advanceTo(from + 60_000 + 31_000);
+        const from = Math.floor(fake.now() / MINUTE_MS) * MINUTE_MS;
+        fake.advanceTo(from + MINUTE_MS + 31_000);
         const due = rig.expected(from).length;
         await waitFor(() => bars.filter(({ openTime }) => openTime >= from).length >= due, {
           what: `${due} bars of the minute`,
@@ -110,12 +106,12 @@ export async function startRig({
     expected(fromMs: number) {
       const { market } = fake;
       const list: Bar[] = [];
-      for (let at = fromMs; at + 60_000 + 50 <= fake.now(); at += 60_000) {
+      for (let at = fromMs; at + MINUTE_MS + 50 <= fake.now(); at += MINUTE_MS) {
         for (const symbol of rig.symbols) {
           const first = market.first(symbol, at);
           const updated = market.updated(symbol, at);
           if (first !== null) list.push(first);
-          if (updated !== null && at + 60_000 + 30_050 <= fake.now()) list.push(updated);
+          if (updated !== null && at + MINUTE_MS + 30_050 <= fake.now()) list.push(updated);
         }
       }
       return list;
@@ -163,3 +159,42 @@ export async function startRig({
   const reading = read();
   return Object.assign(rig, { source }) as Rig;
 }
+
+/** The first minute whose bar comes after START. */
+export const FIRST = MONDAY_OPEN;
+
+/** That of the present test. */
+export let rig: Rig;
+afterEach(() => rig.end());
+
+/** Starts the rig of the test, which ends with it. */
+export async function started(options: RigOptions = {}): Promise<Rig> {
+  rig = await startRig(options);
+  return rig;
+}
+
+/** Faults of the first connections; all later ones are sound. */
+export const faulty = (...faults: readonly ConnectionFault[]) => ({
+  faults: { connections: (number: number) => faults[number - 1] },
+});
+
+export const byMinute = (bars: readonly Bar[]) =>
+  [...bars].sort((a, b) => a.openTime - b.openTime || a.rev - b.rev || (a.symbol < b.symbol ? -1 : 1));
+
+export const nameOf = ({ symbol, openTime, rev }: Bar) => `${symbol} ${openTime} ${rev}`;
+
+/** It is live with all of its symbols, and every bar of the next minutes comes. */
+export async function flows(): Promise<void> {
+  await rig.live();
+  const from = Math.floor(rig.fake.now() / MINUTE_MS) * MINUTE_MS;
+  const before = rig.bars.length;
+  await rig.minutes(3);
+  // Updates of the minute before may come as well.
+  const bars = rig.bars.slice(before).filter(({ openTime }) => openTime >= from);
+  expect(byMinute(bars)).toEqual(byMinute(rig.expected(from)));
+  expect(rig.fake.live).toHaveLength(1);
+  const channels = { bars: [...rig.symbols].sort(), updatedBars: [...rig.symbols].sort() };
+  expect(rig.fake.live[0]!.subscribed).toMatchObject(channels);
+}
+
+export const last = (): ConnectionRecord => rig.fake.connections.at(-1)!;
