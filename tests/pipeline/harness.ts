@@ -1,5 +1,13 @@
 import { type Bus, connectBus } from '@candlewire/bus';
-import { type Channels, channelsOf, encodeEntry, FeedStatus, PARTITIONS, partitionOf } from '@candlewire/contracts';
+import {
+  type Channels,
+  channelsOf,
+  decodeEntry,
+  encodeEntry,
+  FeedStatus,
+  PARTITIONS,
+  partitionOf,
+} from '@candlewire/contracts';
 import { silentLogger } from '@candlewire/runtime';
 import { connectStore, migrate, type Store } from '@candlewire/store';
 import { bar, type SpawnedService, spawnService, testDatabase, testRedis, waitFor } from '@candlewire/testkit';
@@ -13,6 +21,8 @@ const LINES_SHOWN = 5;
 
 /** Symbols of markers begin so; whoever compares candles leaves them out. */
 const MARKER = 'ZZMARK';
+/** So many entries behind a stored position are looked at. Where all bars are stored there are fewer: clocks, at most 256. */
+const BEHIND_ENTRIES_MAX = 1_000;
 const NOT_MARKERS = `symbol not like '${MARKER}%'`;
 
 export interface Servers {
@@ -106,10 +116,25 @@ export async function createPipeline(servers?: Servers): Promise<Pipeline> {
     return newest.reduce((sum, read) => sum + (read?.entries[0]?.barsTotal ?? 0), 0);
   }
 
+  /** Whether no bar of the journals lies behind the positions in the store. */
+  async function areBarsStored(): Promise<boolean> {
+    const journals = await bus.journal.open(PARTITIONS);
+    const positions = await sql<{ p: number; journal_id: string | null; entry: string }>(
+      'select p, journal_id, entry from partitions order by p',
+    );
+    const behind = journals.map(async ({ id }, p) => {
+      const position = positions[p];
+      const last = position?.journal_id === id ? Number(position.entry) : 0;
+      const { entries } = await bus.journal.read(p, { id, last }, BEHIND_ENTRIES_MAX);
+      return entries.some(({ text }) => decodeEntry(text).entry.bars.length > 0);
+    });
+    return !(await Promise.all(behind)).includes(true);
+  }
+
   async function isPlayed(deliveries: number): Promise<boolean> {
     const text = await bus.kept(channels.feedStatus);
     if (text === null || FeedStatus.parse(JSON.parse(text)).state !== 'finished') return false;
-    if ((await barsAppended()) < deliveries) return false;
+    if ((await barsAppended()) < deliveries || !(await areBarsStored())) return false;
     return (await sql(`select 1 from candles where not final and ${NOT_MARKERS} limit 1`)).length === 0;
   }
 
