@@ -96,6 +96,14 @@ export function createAggregator(deps: AggregatorDeps): Aggregator {
     held.set(claim.partition, { claim, partition, stop, ended });
   }
 
+  /** What is held is not ours any more: it ends by itself, whoever holds it now. */
+  function lose({ claim, stop }: Held): void {
+    logger.warn('partition lost to another owner', { partition: claim.partition, fence: claim.fence });
+    stop.abort();
+    held.delete(claim.partition);
+    counters.lost++;
+  }
+
   async function giveBack(some: readonly Held[]): Promise<void> {
     for (const { stop } of some) stop.abort();
     await Promise.all(some.map(({ ended }) => ended));
@@ -106,18 +114,17 @@ export function createAggregator(deps: AggregatorDeps): Aggregator {
 
   async function beat(): Promise<void> {
     const alive = await store.beat(owner, leaseMs, fences());
-    for (const [partition, { stop, claim }] of held) {
-      if (alive.held.includes(partition)) continue;
-      logger.warn('partition lost to another owner', { partition, fence: claim.fence });
-      stop.abort();
-      held.delete(partition);
-      counters.lost++;
-    }
+    for (const [partition, one] of held) if (!alive.held.includes(partition)) lose(one);
     const share = Math.ceil(partitions / alive.owners);
     if (held.size > share) await giveBack([...held.values()].slice(share));
     else if (held.size < share) {
       const claims = await store.claim(owner, leaseMs, share - held.size);
-      for (const claim of claims) take(claim);
+      for (const claim of claims) {
+        // A beat passes over the row that a commit holds: its lease may have run out, and then it is claimed from ourselves.
+        const before = held.get(claim.partition);
+        if (before !== undefined) lose(before);
+        take(claim);
+      }
       if (claims.length > 0)
         logger.info('partitions taken over', {
           partitions: claims.map(({ partition }) => partition),

@@ -125,8 +125,9 @@ it('an owner that dies between horizon and deletion leaves both to the next one,
 
 it('an owner that dies between the commit and the horizon is followed by one that moves it first', async () => {
   const away = () => Promise.reject(Object.assign(new Error('away'), { retryable: true }));
-  const first = await rig.start('first', { moveHorizon: away }, { retentionDays: 2 });
+  // All waits when it starts: one commit holds them, and the horizon comes behind that one.
   for (let n = 0; n < 5; n++) await rig.append('AAPL', at(n, 180), day(n));
+  const first = await rig.start('first', { moveHorizon: away }, { retentionDays: 2 });
   const committed = () => rig.sql('select from partitions where clock = $1', [at(4, 180)]);
   await waitFor(async () => (await committed()).length > 0, { what: 'the days are stored' });
   await rig.stop(first);

@@ -22,15 +22,13 @@ import { checkGateway, startGateway } from './start';
 const AHEAD_MS = 120_000;
 const NO_POSTGRES = 'postgres://nobody@127.0.0.1:1/none';
 
-/** A gateway on a port of its own. The environment names the port, so that the test can find it. */
+/** A gateway on a port of its own, which it tells: one that was free a moment ago may be somebody else's by now. */
 async function started(env: Env): Promise<{ running: Running; origin: string }> {
-  const port = await new Promise<number>((resolve) => {
-    const probe = createServer().listen(0, '127.0.0.1', () => {
-      const { port: free } = probe.address() as { port: number };
-      probe.close(() => resolve(free));
-    });
-  });
-  const running = await startGateway({ ...env, PORT: `${port}` }, silentLogger);
+  let port: unknown;
+  const info: Logger['info'] = (event, fields) => {
+    if (event === 'listening') port = fields?.port;
+  };
+  const running = await startGateway({ ...env, PORT: '0' }, { ...silentLogger, info });
   return { running, origin: `http://127.0.0.1:${port}` };
 }
 

@@ -1,6 +1,7 @@
 import { ENTRY_BARS_MAX, MINUTE_MS } from '@candlewire/contracts';
 import { MONDAY_OPEN } from '@candlewire/testkit';
 import { HistoryPace } from './history-pace';
+import { type ManualTime, manualTime } from './manual-time.suite';
 
 const BATCH = 20 * ENTRY_BARS_MAX;
 const SOME = 4 * ENTRY_BARS_MAX;
@@ -9,69 +10,102 @@ const SECOND_MS = 1_000;
 const T = MONDAY_OPEN + 30 * SECOND_MS;
 const TOOK_MS = 40;
 
+let time: ManualTime;
 let pace: HistoryPace;
 
 beforeEach(() => {
-  pace = new HistoryPace();
+  time = manualTime(T);
+  pace = new HistoryPace(time);
 });
 
+const goTo = (moment: number) => time.advance(moment - time.now());
+
 test('where no live bars flow a whole batch is appended, while one more waits in its partition at the most', () => {
-  expect(pace.room(T, 0, 0)).toBe(BATCH);
-  pace.appended(T);
-  expect(pace.room(T, BATCH, 15 * BATCH)).toBe(BATCH);
-  expect(pace.room(T, BATCH + 1, BATCH + 1)).toBe(0);
+  expect(pace.room(0, 0)).toBe(BATCH);
+  pace.appended();
+  expect(pace.room(BATCH, 15 * BATCH)).toBe(BATCH);
+  expect(pace.room(BATCH + 1, BATCH + 1)).toBe(0);
 });
 
 test('beside live bars some, and none while anything waits in whatever partition', () => {
-  pace.flowed(T);
-  expect(pace.room(T, 0, 99)).toBe(SOME);
-  pace.appended(T);
-  expect(pace.room(T + 10, 0, SOME)).toBe(0);
+  pace.flowed();
+  expect(pace.room(0, 99)).toBe(SOME);
+  pace.appended();
+  goTo(T + 10);
+  expect(pace.room(0, SOME)).toBe(0);
 });
 
 test('while they come it rests 100 times as long as the last of it took', () => {
-  pace.flowed(T);
-  pace.appended(T);
-  expect(pace.room(T + TOOK_MS, 0, 0)).toBe(0);
+  pace.flowed();
+  pace.appended();
+  goTo(T + TOOK_MS);
+  expect(pace.room(0, 0)).toBe(0);
   const until = T + TOOK_MS + 100 * TOOK_MS;
-  pace.flowed(until - 1);
-  expect(pace.room(until - 1, 0, 0)).toBe(0);
-  expect(pace.room(until, 0, 0)).toBe(SOME);
+  goTo(until - 1);
+  pace.flowed();
+  expect(pace.room(0, 0)).toBe(0);
+  goTo(until);
+  expect(pace.room(0, 0)).toBe(SOME);
 });
 
 test('nor longer than 20 seconds, however long nobody took it up', () => {
-  pace.flowed(T);
-  pace.appended(T);
+  pace.flowed();
+  pace.appended();
   const takenUpAt = T + 4 * MINUTE_MS;
   const until = takenUpAt + 20 * SECOND_MS;
-  pace.flowed(until);
-  expect(pace.room(takenUpAt, 0, 0)).toBe(0);
-  expect(pace.room(until - 1, 0, 0)).toBe(0);
-  expect(pace.room(until, 0, 0)).toBe(SOME);
+  goTo(takenUpAt);
+  pace.flowed();
+  expect(pace.room(0, 0)).toBe(0);
+  goTo(until - 1);
+  pace.flowed();
+  expect(pace.room(0, 0)).toBe(0);
+  goTo(until);
+  expect(pace.room(0, 0)).toBe(SOME);
 });
 
 test('it does not rest once none has come for a second', () => {
-  pace.flowed(T);
-  pace.appended(T);
-  expect(pace.room(T + TOOK_MS, 0, 0)).toBe(0);
-  expect(pace.room(T + SECOND_MS - 1, 0, 0)).toBe(0);
-  expect(pace.room(T + SECOND_MS, 0, 0)).toBe(SOME);
+  pace.flowed();
+  pace.appended();
+  goTo(T + TOOK_MS);
+  expect(pace.room(0, 0)).toBe(0);
+  goTo(T + SECOND_MS - 1);
+  expect(pace.room(0, 0)).toBe(0);
+  goTo(T + SECOND_MS);
+  expect(pace.room(0, 0)).toBe(SOME);
 });
 
 test('but before a minute ends and after it, when more are to be expected', () => {
   const end = MONDAY_OPEN + MINUTE_MS;
   const took = 200;
-  pace.flowed(T);
-  pace.appended(end - 250 - took);
-  expect(pace.room(end - 251, 0, 0)).toBe(SOME);
-  pace.appended(end - 250 - took);
-  expect(pace.room(end - 250, 0, 0)).toBe(0);
-  expect(pace.room(end + 1_999, 0, 0)).toBe(0);
-  expect(pace.room(end + 2_000, 0, 0)).toBe(SOME);
+  pace.flowed();
+  goTo(end - 250 - took);
+  pace.appended();
+  goTo(end - 251);
+  expect(pace.room(0, 0)).toBe(SOME);
+  goTo(end - 250);
+  expect(pace.room(0, 0)).toBe(0);
+  goTo(end + 1_999);
+  expect(pace.room(0, 0)).toBe(0);
+  goTo(end + 2_000);
+  expect(pace.room(0, 0)).toBe(SOME);
 });
 
 test('five minutes after the last one none flow any more', () => {
-  pace.flowed(T);
-  expect(pace.room(T + 5 * MINUTE_MS - 1, 0, 0)).toBe(SOME);
-  expect(pace.room(T + 5 * MINUTE_MS, 0, 0)).toBe(BATCH);
+  pace.flowed();
+  goTo(T + 5 * MINUTE_MS - 1);
+  expect(pace.room(0, 0)).toBe(SOME);
+  goTo(T + 5 * MINUTE_MS);
+  expect(pace.room(0, 0)).toBe(BATCH);
+});
+
+test('whoever sets the wall clock back does not hold it up', () => {
+  pace.flowed();
+  pace.appended();
+  goTo(T + TOOK_MS);
+  expect(pace.room(0, 0)).toBe(0);
+  time.set(T - 60 * MINUTE_MS);
+  time.advance(SECOND_MS);
+  expect(pace.room(0, 0)).toBe(SOME);
+  time.advance(5 * MINUTE_MS);
+  expect(pace.room(0, 0)).toBe(BATCH);
 });

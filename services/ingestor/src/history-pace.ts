@@ -1,4 +1,5 @@
 import { ENTRY_BARS_MAX, MINUTE_MS } from '@candlewire/contracts';
+import type { Time } from './time';
 
 /**
  * Where no live bars flow, history is appended by so many bars, while no more wait in its partition: a commit of many changes
@@ -26,46 +27,51 @@ const LOOK_RESTING_MS = 200;
 const COMING_MS = 1_000;
 const MINUTE_END_MS = { before: 250, after: 2_000 } as const;
 
-/** When history may be appended to the journals, so that live bars need not wait for it. All times are epoch ms. */
+/** When history may be appended to the journals, so that live bars need not wait for it. */
 export class HistoryPace {
   private flowedAt = Number.NEGATIVE_INFINITY;
   /** When the last of it was appended beside live bars, while it waits; null: nothing does. */
   private besideAt: number | null = null;
   private restsUntil = Number.NEGATIVE_INFINITY;
 
+  constructor(private readonly time: Pick<Time, 'now' | 'elapsedMs'>) {}
+
   /** Live bars were sent. */
-  flowed(now: number): void {
-    this.flowedAt = now;
+  flowed(): void {
+    this.flowedAt = this.time.elapsedMs();
   }
 
   /** History was appended. */
-  appended(now: number): void {
-    this.besideAt = this.flows(now) ? now : null;
+  appended(): void {
+    this.besideAt = this.flows() ? this.time.elapsedMs() : null;
   }
 
   /** How many bars of history a partition may get now, where so many wait in it, and so many in all partitions together. */
-  room(now: number, waiting: number, waitingInAll: number): number {
-    if (!this.flows(now)) return waiting <= ALONE_BARS ? ALONE_BARS : 0;
+  room(waiting: number, waitingInAll: number): number {
+    if (!this.flows()) return waiting <= ALONE_BARS ? ALONE_BARS : 0;
     if (waitingInAll >= BESIDE_WAITING_BARS) return 0;
+    const now = this.time.elapsedMs();
     if (this.besideAt !== null) {
       this.restsUntil = now + Math.min(REST_MS_MAX, RESTS * (now - this.besideAt));
       this.besideAt = null;
     }
-    return now < this.restsUntil && this.comes(now) ? 0 : BESIDE_BARS;
+    return now < this.restsUntil && this.comes() ? 0 : BESIDE_BARS;
   }
 
   /** After so long it is worth asking again. */
-  lookMs(now: number): number {
-    if (!this.flows(now)) return LOOK_MS;
+  lookMs(): number {
+    if (!this.flows()) return LOOK_MS;
     return this.besideAt === null ? LOOK_RESTING_MS : LOOK_BESIDE_MS;
   }
 
-  private flows(now: number): boolean {
-    return now - this.flowedAt < FLOWING_MS;
+  private flows(): boolean {
+    return this.time.elapsedMs() - this.flowedAt < FLOWING_MS;
   }
 
-  private comes(now: number): boolean {
+  /** The end of a minute is the market's, by the wall clock. */
+  private comes(): boolean {
     const { before, after } = MINUTE_END_MS;
-    return now - this.flowedAt < COMING_MS || (now + before) % MINUTE_MS < before + after;
+    if (this.time.elapsedMs() - this.flowedAt < COMING_MS) return true;
+    return (this.time.now() + before) % MINUTE_MS < before + after;
   }
 }

@@ -6,6 +6,8 @@ import { type ManualTime, manualTime } from './manual-time.suite';
 import { RecordingBus } from './recording-bus.suite';
 import type { Delivery, Source } from './sources/source';
 
+/** By a clock that no test stops: longer than one may stand still. */
+const LEASE_MS = 60_000;
 export const CLOCK = Date.UTC(2025, 10, 3, 15);
 /** Symbols of three partitions. */
 export const [ONE, TWO, THREE] = ['AAPL', 'MSFT', 'SPY'] as const;
@@ -90,6 +92,7 @@ export function start(source = new ScriptedSource(), options: Partial<IngestorOp
     prefix: 'test',
     logger,
     time,
+    leaseMs: LEASE_MS,
     ...options,
   });
   const stop = new AbortController();

@@ -109,11 +109,11 @@ export function createJournalWriter({ journal, channels, time, logger }: Journal
   });
   const appended = { bars: 0, entries: 0, fenced: 0 };
   const logAway = boundedLog(logger, 'the bus is away', { first: 1 });
-  const pace = new HistoryPace();
+  const pace = new HistoryPace(time);
   const underWay = new Set<Promise<unknown>>();
   let token: string | null = null;
   let clock: number | null = null;
-  let lookedAt = time.now();
+  let lookedAt = time.elapsedMs();
 
   function persist<T>(act: () => Promise<T>, signal: AbortSignal): Promise<T> {
     const onFailure = (err: unknown, attempt: number) => {
@@ -145,7 +145,7 @@ export function createJournalWriter({ journal, channels, time, logger }: Journal
   /** Adopts the journals' heads; false where one is another than it was. */
   async function look(signal: AbortSignal): Promise<boolean> {
     const heads = await persist(() => journal.open(PARTITIONS), signal);
-    lookedAt = time.now();
+    lookedAt = time.elapsedMs();
     let same = true;
     const shorter: Append[] = [];
     for (const partition of partitions) {
@@ -171,7 +171,7 @@ export function createJournalWriter({ journal, channels, time, logger }: Journal
   ): Promise<boolean> {
     if (appends.length === 0) return true;
     const results = await send(appends, alongside, signal);
-    lookedAt = time.now();
+    lookedAt = time.elapsedMs();
     let same = true;
     for (const [index, { head, waiting }] of results.entries()) {
       const { partition: number, known, bars } = appends[index]!;
@@ -210,7 +210,7 @@ export function createJournalWriter({ journal, channels, time, logger }: Journal
       const known = { id, last: last + entries.length };
       entries.push({ partition: partition.number, known, text: encodeEntryOf(told, part), bars: part.length });
     }
-    partition.toldAt = time.now();
+    partition.toldAt = time.elapsedMs();
     if (clock !== null) partition.clock = clock;
     return entries;
   }
@@ -225,10 +225,10 @@ export function createJournalWriter({ journal, channels, time, logger }: Journal
   /** How many bars of history a partition may get now. */
   function roomForHistory({ waiting }: Partition): number {
     const waitingInAll = partitions.reduce((sum, one) => sum + one.waiting, 0);
-    return pace.room(time.now(), waiting, waitingInAll);
+    return pace.room(waiting, waitingInAll);
   }
 
-  const isQuiet = (partition: Partition) => partition.served && time.now() - partition.toldAt >= QUIET_MS;
+  const isQuiet = (partition: Partition) => partition.served && time.elapsedMs() - partition.toldAt >= QUIET_MS;
 
   return {
     appended,
@@ -266,7 +266,7 @@ export function createJournalWriter({ journal, channels, time, logger }: Journal
         texts[partitionOf(bar.symbol)]!.push(text);
         alongside.push({ channel: channels.bars(bar.symbol), text });
       }
-      if (delivery.bars.length > 0) pace.flowed(time.now());
+      if (delivery.bars.length > 0) pace.flowed();
       const appends: Append[] = [];
       for (const partition of partitions) {
         const bars = texts[partition.number]!;
@@ -280,7 +280,7 @@ export function createJournalWriter({ journal, channels, time, logger }: Journal
 
     async tick(signal) {
       if (!(await append(clockEntries(isQuiet), [], signal))) return false;
-      return time.now() - lookedAt < HEADS_CHECK_MS || look(signal);
+      return time.elapsedMs() - lookedAt < HEADS_CHECK_MS || look(signal);
     },
 
     async appendHistory(number, bars, signal) {
@@ -288,7 +288,7 @@ export function createJournalWriter({ journal, channels, time, logger }: Journal
       const opened = partition.head!;
       let room = roomForHistory(partition);
       while (room === 0) {
-        await time.pause(pace.lookMs(time.now()), signal);
+        await time.pause(pace.lookMs(), signal);
         signal.throwIfAborted();
         await refreshWaiting(signal);
         room = roomForHistory(partition);
@@ -299,7 +299,7 @@ export function createJournalWriter({ journal, channels, time, logger }: Journal
       // Counted at once, so that whoever runs beside this one does not take the same room.
       partition.waiting += count;
       partition.served = true;
-      pace.appended(time.now());
+      pace.appended();
       const appends: Append[] = [];
       for (let from = 0; from < count; from += ENTRY_BARS_MAX) {
         const part = bars.slice(from, Math.min(count, from + ENTRY_BARS_MAX)).map(encodeBar);

@@ -1,17 +1,20 @@
 import type { Time } from './time';
 
 export interface ManualTime extends Time {
-  /** Moves the clock on, waking whoever waits for a moment on the way. */
+  /** Moves the clocks on, waking whoever waits for a moment on the way. */
   advance(ms: number): void;
+  /** Sets the wall clock, as an administrator does: no time passes. */
+  set(now: number): void;
 }
 
-/** A clock that moves only when it is told to. */
+/** Clocks that move only when they are told to. */
 export function manualTime(start: number = Date.UTC(2026, 0, 5)): ManualTime {
   let now = start;
+  let elapsed = 0;
   const sleepers = new Set<{ readonly at: number; readonly wake: () => void }>();
   return {
     now: () => now,
-    elapsedMs: () => now,
+    elapsedMs: () => elapsed,
     pause: (ms, signal) =>
       new Promise((resolve) => {
         if (signal?.aborted) return resolve();
@@ -20,14 +23,18 @@ export function manualTime(start: number = Date.UTC(2026, 0, 5)): ManualTime {
           signal?.removeEventListener('abort', wake);
           resolve();
         };
-        const sleeper = { at: now + ms, wake };
+        const sleeper = { at: elapsed + ms, wake };
         sleepers.add(sleeper);
         signal?.addEventListener('abort', wake);
         return undefined;
       }),
     advance(ms) {
       now += ms;
-      for (const sleeper of [...sleepers]) if (sleeper.at <= now) sleeper.wake();
+      elapsed += ms;
+      for (const sleeper of [...sleepers]) if (sleeper.at <= elapsed) sleeper.wake();
+    },
+    set(to) {
+      now = to;
     },
   };
 }

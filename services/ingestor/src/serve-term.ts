@@ -51,7 +51,7 @@ export async function serveTerm(deps: TermDeps, term: Term): Promise<void> {
     fills?.interrupted();
     await writer.open(term.token, signal);
     const before = counters();
-    const startedAt = time.now();
+    const startedAt = time.elapsedMs();
     logger.info('source starts', { source: source.kind });
     for await (const event of withTicks((inner) => liveOf(source, inner), TICK_MS, time, signal)) {
       const same = event === 'tick' ? await writer.tick(signal) : await take(event, signal);
@@ -62,7 +62,7 @@ export async function serveTerm(deps: TermDeps, term: Term): Promise<void> {
         return;
       }
       if (event !== 'tick' && event.state === 'finished') {
-        logger.info('replay finished', summaryOf(before, counters(), time.now() - startedAt));
+        logger.info('replay finished', summaryOf(before, counters(), time.elapsedMs() - startedAt));
       }
     }
   }

@@ -1,4 +1,5 @@
 import type { WireCandle } from '@candlewire/contracts';
+import { StoreUnavailable } from '@candlewire/store';
 import { describeWithRedis, waitFor } from '@candlewire/testkit';
 import { encodeBarMessage, historyRow } from '../timeframes';
 import { type TestGateway, type WsRig, wsRig } from './rig.suite';
@@ -44,14 +45,23 @@ describeWithRedis('/ws/candles', () => {
     expect(client.told[2]).toMatchObject({ timestamp: '2025-11-03T09:45:00-05:00', timeframe: '5Min', close: 104 });
     // Again, as after a takeover: nobody is told twice.
     await publishAfter('AAPL', seq - 2);
+    // On the same channel: what was published before it was heard before it.
+    await rig.writer.commit('AAPL', '5m', [[15, 104.5]]);
+    const [next] = await publishAfter('AAPL', seq);
     client.say({ type: 'ping', id: 1 });
     await client.heard('pong');
+    await client.heard('bar', 3);
     await client.close();
-    expect(client.told.slice(3)).toEqual([{ type: 'pong', id: 1 }]);
+    const told = client.told.slice(3);
+    expect(told).toHaveLength(2);
+    expect(told).toEqual(expect.arrayContaining([{ type: 'pong', id: 1 }, bar(next!)]));
   });
 
   test('a lost message, and a flood told as one, are made good from the store', async () => {
-    const client = await connectClient(one.origin, '/ws/candles/AAPL?timeframe=5Min&limit=1');
+    // Nobody looks at the heads, perhaps between two commits: it is messages that tell of each.
+    const heads = () => Promise.reject(new StoreUnavailable(new Error('away')));
+    const gateway = await rig.gateway({ store: { heads } });
+    const client = await connectClient(gateway.origin, '/ws/candles/AAPL?timeframe=5Min&limit=1');
     await client.heard('historical');
     const lost = await rig.writer.commit('AAPL', '5m', [
       [20, 105],

@@ -96,8 +96,10 @@ describeWithRedis('clients that join a running stream', () => {
     const random = seeded(7);
     const joins = Array.from({ length: CLIENTS }, () => Math.floor(random() * COMMITS));
     const clients: Promise<TestClient>[] = [];
-    await stream(COMMITS, random, (commit) => {
+    await stream(COMMITS, random, async (commit) => {
       for (const join of joins) if (join === commit) clients.push(connectClient(one.origin, PATH));
+      // However long joining takes, one has joined by now, and sees what comes.
+      if (commit === COMMITS / 2) await (await clients[0]!).heard('historical');
     });
     const joined = await Promise.all(clients);
     await expectAllTold(joined);

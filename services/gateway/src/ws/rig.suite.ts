@@ -50,6 +50,8 @@ export interface TestGateway {
   stop(): Promise<boolean>;
 }
 
+/** Longer than any test takes. */
+const SILENCE_MS = 600_000;
 const calendar = createCalendar('24x7', '');
 
 export async function wsRig(): Promise<WsRig> {
@@ -87,7 +89,8 @@ export async function wsRig(): Promise<WsRig> {
         corsOrigins: '*',
         logger: silentLogger,
         ...options,
-        limits: { ...wsLimits(parseConfig(wsConfig, {})), ...limits },
+        // However long the silence of a busy machine, no heartbeat stands between what a client is told.
+        limits: { ...wsLimits(parseConfig(wsConfig, {})), heartbeatMs: SILENCE_MS, ...limits },
       });
       const port = await gateway.start(0, '127.0.0.1');
       let stopped: Promise<boolean> | null = null;

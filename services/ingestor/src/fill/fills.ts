@@ -205,9 +205,9 @@ export function createFills(options: FillsOptions): Fills {
     const { planned, asked } = await store.pendingFills();
     queued = planned + asked;
     await planAsked(queue, QUEUED_MAX - asked);
-    if (queue === null || time.now() < planAt || planned > QUEUED_MAX / 2) return;
+    if (queue === null || time.elapsedMs() < planAt || planned > QUEUED_MAX / 2) return;
     // Said before it is done: who wakes it meanwhile wants another look.
-    planAt = time.now() + PLAN_MS;
+    planAt = time.elapsedMs() + PLAN_MS;
     try {
       await planMissing(queue, QUEUED_MAX - planned);
     } catch (err) {
@@ -308,11 +308,11 @@ export function createFills(options: FillsOptions): Fills {
     queued: () => queued,
     wake,
     interrupted: live.interrupted,
-    isCatchingUp: () => live.session() !== null && catchingUp.size > 0 && time.now() < caughtUpBy,
+    isCatchingUp: () => live.session() !== null && catchingUp.size > 0 && time.elapsedMs() < caughtUpBy,
 
     delivered(delivery) {
       if (live.delivered(delivery)) {
-        caughtUpBy = time.now() + CATCHING_UP_MAX_MS;
+        caughtUpBy = time.elapsedMs() + CATCHING_UP_MAX_MS;
         live.begun().then(wake, () => {});
       }
     },

@@ -128,6 +128,24 @@ describe('with a speed', () => {
     expect(pauses).toEqual([40_000, 59_000]);
   });
 
+  test('does not notice that somebody sets the wall clock', async () => {
+    const time = manualTime();
+    const pauses: number[] = [];
+    const pause = async (ms: number) => {
+      pauses.push(ms);
+      time.advance(ms);
+    };
+    const { source } = sourceOf([PLAIN, ...[0, 1, 2].map((m) => plain('A', OPEN + m * MINUTE_MS))], {
+      speed: 1,
+      time: { ...time, pause },
+    });
+    for await (const { clock } of source.live(live())) {
+      if (clock === OPEN + MINUTE_MS) time.set(time.now() - 60 * MINUTE_MS);
+      if (clock === OPEN + 2 * MINUTE_MS) time.set(time.now() + 120 * MINUTE_MS);
+    }
+    expect(pauses).toEqual([MINUTE_MS, MINUTE_MS]);
+  });
+
   test('ends at once where it is aborted in a pause', async () => {
     const time = manualTime();
     const { source } = sourceOf([PLAIN, plain('A', OPEN), plain('B', OPEN + MINUTE_MS)], { speed: 1, time });

@@ -94,7 +94,7 @@ async function* linesOf(path: string): AsyncGenerator<(ReplayLine | SkippedLine)
   }
 }
 
-/** When, by the wall clock, it is the turn of what the file's clock says. */
+/** When it is the turn of what the file's clock says. */
 interface Pace {
   moveTo(fileClock: number): void;
   /** How long to wait; 0 where it is time, or less than a timer's millisecond before. */
@@ -104,19 +104,19 @@ interface Pace {
 function createPace(speed: number, calendar: MarketCalendar, time: Time): Pace {
   let fileClock: number | null = null;
   let dayEnd = 0;
-  let due = time.now();
+  let due = time.elapsedMs();
   return {
     moveTo(next) {
       if (fileClock !== null && next > fileClock) {
         const gapMs = (next - fileClock) / speed;
         // Kept as a schedule, not as single waits, whose rounding would add up.
-        due = Math.max(due, time.now() - CATCH_UP_MS) + (next > dayEnd ? Math.min(gapMs, SESSION_GAP_MS) : gapMs);
+        due = Math.max(due, time.elapsedMs() - CATCH_UP_MS) + (next > dayEnd ? Math.min(gapMs, SESSION_GAP_MS) : gapMs);
       }
       if (next > dayEnd) dayEnd = calendar.nextDay(next - 1);
       fileClock = next;
     },
     earlyMs() {
-      const early = due - time.now();
+      const early = due - time.elapsedMs();
       return early < 1 ? 0 : early;
     },
   };

@@ -45,6 +45,8 @@ describe('a sound connection', () => {
     await flows();
     rig.symbols = [];
     await rig.live();
+    // What is to be let go flows no more from the moment in which that is asked for.
+    await waitFor(() => Object.keys(last().subscribed).length === 0, { what: 'the server has let go of all' });
     expect(rig.fake.connections).toHaveLength(1);
     expect(last().subscribed).toEqual({});
   });
