@@ -12,7 +12,8 @@ export function logOf(symbols: number, days: number): DeliveryLog {
 }
 
 /**
- * Does `act` at moments of the replay, each some commits after the last one was done, until the replay is over.
+ * Does `act` at moments of the replay, each some commits after the last one was done, until the replay is over. The first is
+ * counted from the first commit of all: the replay has begun, and does not wait for whoever counts.
  * @param commits how many, each time
  * @returns how often
  */
@@ -22,15 +23,17 @@ export async function disturbed(
   commits: () => number,
   act: () => void | Promise<void>,
 ): Promise<number> {
-  for (let count = 0; ; count++) {
-    const until = (await countOf(pipeline)) + commits();
+  for (let count = 0, from = 1; ; count++) {
+    const until = from + commits();
     const more = async () => (await countOf(pipeline)) >= until;
     await waitFor(async () => (await more()) || (await pipeline.isPlayed(log.deliveries)), { timeoutMs: PATIENCE_MS });
     if (!(await more())) return count;
     await act();
+    from = await countOf(pipeline);
   }
 }
 
+/** One more than there are: an answer is waited for, and none is one. */
 async function countOf(pipeline: Pipeline): Promise<number> {
   return waitFor(async () => 1 + (await pipeline.commits()), { timeoutMs: PATIENCE_MS, what: 'commits are counted' });
 }

@@ -64,6 +64,10 @@ describeWithRedis(`a gateway that Redis drops as too slow a subscriber (CANDLEWI
       expect(await subscribers()).toHaveLength(1);
       feeder = await startFeeder(pipeline, SYMBOLS, randomOf(SEED), PACE);
       await pipeline.moreCommits(2);
+      // Numbers get their epoch with the feeder, which is healed as well: of every series before anything is lost.
+      const haveHeard = (witness: Witness) =>
+        SYMBOLS.every((symbol) => INTERVALS.every((interval) => witness.lastOf(symbol, interval) > 0));
+      await waitFor(() => witnesses.every(haveHeard), { timeoutMs: PATIENCE_MS, what: 'all series have begun' });
       const healed = await gateway.metric('gaps_healed_total');
       gateway.service.kill('SIGSTOP');
       // Whatever it was before: stopped as it is it does not come back.

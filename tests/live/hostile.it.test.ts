@@ -192,10 +192,14 @@ describeWithRedis(`hostile clients (CANDLEWIRE_SEED=${SEED})`, () => {
     if (type === 'error' && !ERRORS.has(code!)) fault('code');
   }
 
-  /** Resolves when the gateway and this process have run, and seen what was sent before. */
+  /** Resolves when the gateway, its store and this process have run, and seen what was sent before. */
   async function whenRead(): Promise<void> {
-    const response = await fetch(`${gateway.origin}/health`).catch(() => null);
-    await response?.text().catch(() => null);
+    const isRead = async () => {
+      const response = await fetch(`${gateway.origin}/api/candles/AAPL?interval=1m&limit=1`);
+      await response.text();
+      return response.ok;
+    };
+    await waitFor(isRead).catch(() => {});
   }
 
   /** Opens a WebSocket and does all of `acts`; resolves when it is closed. */
@@ -213,7 +217,8 @@ describeWithRedis(`hostile clients (CANDLEWIRE_SEED=${SEED})`, () => {
       if (one.leaves) ws.terminate();
       // The answer to the last message is behind all others; what waits for the rest of a frame never answers.
       const giveUp = setTimeout(() => void whenRead().then(() => ws.terminate()), GIVE_UP_MS);
-      ws.on('message', (data: Buffer) => void (data.includes(LAST) && ws.close()));
+      // But for what was read from the store.
+      ws.on('message', (data: Buffer) => void (data.includes(LAST) && whenRead().then(() => ws.close())));
       ws.on('close', () => clearTimeout(giveUp));
       if (ws.readyState === WebSocket.OPEN) ws.send(JSON.stringify({ type: 'ping', id: LAST }));
     });
@@ -246,7 +251,7 @@ describeWithRedis(`hostile clients (CANDLEWIRE_SEED=${SEED})`, () => {
       // Half a request is no request: whoever sends one hears nothing.
       if (answer.includes('\r\n\r\n')) socket.end();
     });
-    socket.setTimeout(GIVE_UP_MS, () => socket.destroy());
+    socket.setTimeout(GIVE_UP_MS, () => void whenRead().then(() => socket.destroy()));
     socket.write(request);
     await once(socket, 'close');
     return answer;

@@ -286,8 +286,8 @@ test('after an outage everything is fetched once, whatever fails on the way, and
   await first.stop();
 
   const again = scriptedSource(['AAPL']);
-  ingest(again.source, ['AAPL']);
   const [{ live }] = (await store.historyOf(['AAPL'])) as [StoredHistory];
+  ingest(again.source, ['AAPL']);
   await waitFor(async () => (await store.historyOf(['AAPL']))[0]!.live.length > live.length, {
     timeoutMs: PATIENCE_MS,
     what: 'the stream flows again',
@@ -365,11 +365,11 @@ describe('a backfill', () => {
     await store.register([{ symbol: 'AAPL', name: null }]);
     const { source } = scriptedSource(['AAPL']);
     const { history: _, ...without } = source;
-    ingest(without, ['AAPL']);
     const response = await post({ symbols: ['aapl'], start: iso(ago(60)) });
     expect(response.status).toBe(202);
     const { id, state } = BackfillResponse.parse(await response.json());
     expect(state).toBe('queued');
+    ingest(without, ['AAPL']);
     expect(await finished(id)).toMatchObject({ state: 'failed', reason: 'this source has no history' });
     expect((await gapsOf('AAPL')).gaps).toEqual([]);
   });

@@ -89,11 +89,13 @@ describeWithRedis(`servers that are lost (CANDLEWIRE_SEED=${SEED})`, () => {
       const { file, deliveries } = undisturbed.log;
       const prefix = `test:${randomBytes(4).toString('hex')}`;
       pipeline = await createPipeline({ databaseUrl: database.url, redisUrl: redis.url, prefix });
-      const { bus, moreCommits } = pipeline;
+      const { bus, commits } = pipeline;
       const follower = await pipeline.follow();
       pipeline.spawn('aggregator');
       const ingestor = pipeline.replay(file, UNHURRIED);
-      await moreCommits(seeded('redis')(5, 30));
+      // Counted from the first one: the replay does not wait for whoever looks at the store.
+      const enough = seeded('redis')(5, 30);
+      await waitFor(async () => (await commits()) >= enough, { timeoutMs: PATIENCE_MS, what: `${enough} commits` });
       const before = await bus.journal.open(PARTITIONS);
       await lost(redis);
       await waitFor(() => logged(ingestor, 'the journal is another one: starting again'), { timeoutMs: PATIENCE_MS });
