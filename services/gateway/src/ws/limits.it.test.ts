@@ -303,6 +303,8 @@ describeWithRedis('limits of websockets', () => {
     const sent = await flood(client, quick);
     const refuse = jest.spyOn(Connection.prototype, 'refuse');
     jest.advanceTimersByTime(200);
+    // Sockets have their turn first.
+    await new Promise<void>((resolve) => setImmediate(resolve));
     expect(refuse).toHaveBeenCalledTimes(1);
     refuse.mockRestore();
     client.ws.resume();
