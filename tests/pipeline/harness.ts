@@ -118,7 +118,7 @@ export async function createPipeline(servers?: Servers): Promise<Pipeline> {
     const newest = Array.from({ length: PARTITIONS }, (_, p) =>
       redis.xrevrange(channels.journal(p), '+', '-', 'COUNT', 1),
     );
-    return (await Promise.all(newest)).reduce((sum, [entry]) => sum + Number(entry?.[1][3] ?? 0), 0);
+    return (await Promise.all(newest)).reduce((sum, [entry]) => sum + Number(entry ? fieldOf(entry, 'n') : 0), 0);
   }
 
   /** Whether no bar of the journals lies behind the positions in the store. */
@@ -131,7 +131,7 @@ export async function createPipeline(servers?: Servers): Promise<Pipeline> {
       const position = positions[p];
       const last = position?.journal_id === id ? Number(position.entry) : 0;
       const entries = await redis.xrange(channels.journal(p), `${last + 1}`, '+', 'COUNT', BEHIND_ENTRIES_MAX);
-      return entries.some(([, fields]) => decodeEntry(fields[5]!).entry.bars.length > 0);
+      return entries.some((entry) => decodeEntry(fieldOf(entry, 'e')).entry.bars.length > 0);
     });
     return !(await Promise.all(behind)).includes(true);
   }
@@ -230,6 +230,11 @@ async function ownServers(release: (() => Promise<unknown>)[]): Promise<Servers>
   const redis = (await testRedis())!;
   release.push(() => redis.close());
   return { databaseUrl: database.url, redisUrl: redis.url, prefix: redis.prefix };
+}
+
+/** Of an entry in a journal's stream: `n`, bars up to its end, or `e`, its text. */
+function fieldOf([, fields]: [id: string, fields: string[]], name: 'n' | 'e'): string {
+  return fields[fields.indexOf(name) + 1]!;
 }
 
 /** A symbol of the partition that no file holds. */

@@ -123,10 +123,7 @@ describeWithRedis('clients that join a running stream', () => {
     };
     const marker = await connectClient(one.origin, '/ws');
     marker.say({ type: 'subscribe', symbols: ['MARK'] });
-    await waitFor(async () => {
-      await rig.bus.publish([{ channel: rig.channels.prices('MARK'), text: '{"type":"probe"}' }]);
-      return marker.of('probe').length > 0;
-    });
+    await rig.hears(marker, 'MARK');
     const client = await connectClient(one.origin, PATH);
     await client.heard('bar');
     await expectAllTold([client]);

@@ -273,16 +273,12 @@ describeWithRedis('limits of websockets', () => {
 
   /** Publishes more prices than the system's own buffers take, while one client does not read and another does. */
   async function flood(client: TestClient, quick: TestClient): Promise<number> {
-    const channel = rig.channels.prices('SLOW');
     for (const each of [client, quick]) {
       each.say({ type: 'subscribe', symbols: ['SLOW'] });
-      // From here on it is told each one: an acknowledgement alone comes before that.
-      await waitFor(async () => {
-        await rig.bus.publish([{ channel, text: '{"type":"probe"}' }]);
-        return each.of('probe').length > 0;
-      });
+      await rig.hears(each, 'SLOW');
     }
     client.ws.pause();
+    const channel = rig.channels.prices('SLOW');
     const before = quick.of('price_update').length;
     let sent = 0;
     for (; sent < 3_000; sent += 100) {

@@ -54,11 +54,7 @@ describeWithRedis('/ws', () => {
     await client.heard('price_update');
     client.say({ type: 'subscribe', symbols: ['AAPL', 'GONE'] });
     expect((await client.heard('subscribed', 2)).symbols).toEqual(['AAPL', 'GONE']);
-    // Acknowledged before its channel is open, and of no price in the store.
-    await waitFor(async () => {
-      await rig.bus.publish([{ channel: rig.channels.prices('GONE'), text: '{"type":"probe"}' }]);
-      return client.of('probe').length > 0;
-    });
+    await rig.hears(client, 'GONE');
     client.say({ type: 'unsubscribe', id: 0, symbols: ['AAPL', 'OTHER'] });
     expect(await client.heard('unsubscribed')).toEqual({
       type: 'unsubscribed',

@@ -14,6 +14,7 @@ import { type CorsOrigins, wsConfig } from '../config';
 import { createGateway, type Gateway } from '../gateway';
 import { proxyTo, type TestProxy, type TestStore, testStore, testWriter, type Writer } from '../rig.suite';
 import { type WsLimits, wsLimits } from './limits';
+import type { TestClient } from './test-client.suite';
 
 /** A gateway with a real store and bus, and what stands beside it in production: a writer and a publisher. */
 export interface WsRig {
@@ -28,6 +29,8 @@ export interface WsRig {
   readonly redisUrl: string;
   /** Publishes what the store holds of a series after `seq`, as the aggregator does after a commit. */
   publishAfter(symbol: string, interval: Interval, after: number): Promise<WireCandle[]>;
+  /** Waits until the client, which has subscribed to a symbol's prices, hears each: an acknowledgement alone comes before that. */
+  hears(client: TestClient, symbol: string): Promise<void>;
   /** Another gateway. */
   gateway(options?: GatewayOptions): Promise<TestGateway>;
   close(): Promise<void>;
@@ -78,6 +81,15 @@ export async function wsRig(): Promise<WsRig> {
       });
       await bus.publish(changes.map(message));
       return changes.map(({ candleJson }) => JSON.parse(candleJson) as WireCandle);
+    },
+    async hears(client, symbol) {
+      await waitFor(
+        async () => {
+          await bus.publish([{ channel: channels.prices(symbol), text: '{"type":"probe"}' }]);
+          return client.of('probe').length > 0;
+        },
+        { what: `prices of ${symbol} are heard` },
+      );
     },
     async gateway({ limits = {}, store = {}, ...options } = {}) {
       const gatewayBus = await connected(redis.url, own.prefix);
